@@ -1,0 +1,59 @@
+"""What code inside a step needs to know of other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+Result = TypeVar("Result")
+
+
+def world_size() -> int:
+    """Number of processes that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's place among those that train together, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+@torch.no_grad()
+def gather(tensor: Tensor) -> Tensor:
+    """Rows of all processes in the order of their ranks, without gradient.
+
+    Args:
+        tensor: `[b, ...]`, of the same shape on every rank.
+
+    Returns:
+        `[world * b, ...]`; the tensor itself, detached, where there is one process.
+    """
+    if world_size() == 1:
+        return tensor.detach()
+    parts = [torch.empty_like(tensor) for _ in range(world_size())]
+    dist.all_gather(parts, tensor.detach().contiguous())
+    return torch.cat(parts)
+
+
+def on_first_process_first(function: Callable[[], Result]) -> Result:
+    """Call a function on the first process, then on the others: what the first one writes, the others find.
+
+    An error on the first process is raised on all of them.
+    """
+    if world_size() == 1:
+        return function()
+    failure: list[str | None] = [None]
+    result: Result | None = None
+    if rank() == 0:
+        try:
+            result = function()
+        except ValueError as error:
+            failure = [str(error)]
+    dist.broadcast_object_list(failure, 0)
+    if failure[0] is not None:
+        raise ValueError(failure[0])
+    return function() if rank() != 0 else result  # type: ignore[return-value]

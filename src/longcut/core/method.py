@@ -1,0 +1,53 @@
+"""The method: the one interface that the engine trains and the evaluation reads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from longcut.core.batch import Batch
+
+
+class Method(nn.Module, ABC):
+    """A way to train a classifier.
+
+    A subclass is final: one paper, one class, one file. Its constructor takes the networks and, by keyword, the
+    hyper-parameters with the paper's values as defaults: the signature is the configuration.
+    All state that a resumed run needs lives in parameters and persistent buffers.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Optional fields of `Batch` that `training_step` reads."""
+    accumulates: ClassVar[bool] = False
+    """Whether k micro-batches give the step of one batch k times as large."""
+
+    @abstractmethod
+    def training_step(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        """Yield the weighted loss terms of each optimizer step that the batch gives.
+
+        One yield is one optimizer step, and the sum of its terms is what is minimised. Every term is in every dict.
+        What must happen once after the updates belongs in `after_update`.
+        """
+
+    @abstractmethod
+    def encode(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """Features of the images; no side effects in evaluation mode."""
+
+    @abstractmethod
+    def classify(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b n"]:
+        """Class logits of the features; no side effects in evaluation mode."""
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n"]:
+        """Class logits of the images: `classify(encode(images))`, for every method."""
+        return self.classify(self.encode(images))
+
+    def after_update(self) -> None:
+        """Run once after the last update of a batch (momentum networks)."""
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Parameters for the optimizer, in groups where their learning rates differ."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
