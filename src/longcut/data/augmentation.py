@@ -1,0 +1,179 @@
+"""Augmentation as two operations with a draw for each sample: one crop-and-flip, one colour matrix.
+
+The parameters of a whole batch are drawn at once, keyed by (seed, epoch, index); OpenCV applies them to uint8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from longcut.core.seeding import Stream, keyed_uniforms
+
+_TRIES = 10
+GREY = np.array([0.299, 0.587, 0.114])
+_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is drawn, with torchvision's `RandomResizedCrop` and `ColorJitter` parameters.
+
+    Attributes:
+        size: side of the result, pixels.
+        scale: range of the crop's share of the image's area.
+        ratio: range of the crop's aspect, drawn uniformly in its logarithm.
+        flip: probability of a horizontal flip.
+        jitter: strengths of brightness, contrast, saturation and hue; four zeros leave the colours alone.
+    """
+
+    size: int
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale is a range within 0 to 1, not {self.scale}")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio is a range of positive numbers, not {self.ratio}")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip is a probability, not {self.flip}")
+        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
+            raise ValueError(f"jitter is four strengths of at least 0, the last at most 0.5, not {self.jitter}")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Parameters for a batch: `crops [b, 4]` as top, left, height, width in pixels, and what follows them."""
+
+    crops: NDArray[np.int64]
+    flips: NDArray[np.bool_]
+    colours: NDArray[np.float64] | None
+    """`[b, 3, 4]` from `colour_matrices`; None where colours are left alone."""
+
+
+def draw(
+    augmentation: Augmentation,
+    shapes: NDArray[np.int64],
+    *,
+    seed: int,
+    epoch: int,
+    indices: NDArray[np.int64],
+    stream: Stream,
+) -> Draws:
+    """Draw for each image of a batch.
+
+    Args:
+        augmentation: the ranges to draw from.
+        shapes: `[b, 2]` height and width of the images.
+        seed: the run's seed.
+        epoch: the epoch.
+        indices: `[b]` positions in the dataset.
+        stream: which of an image's several draws this is.
+    """
+    uniforms = keyed_uniforms(seed, epoch, indices, stream, 2 * _TRIES + 7)
+    crops = _draw_crops(augmentation, shapes, uniforms[:, : 2 * _TRIES + 2])
+    rest = uniforms[:, 2 * _TRIES + 2 :]
+    strengths = np.array(augmentation.jitter)
+    low, high = np.append(np.maximum(0, 1 - strengths[:3]), -strengths[3]), np.append(1 + strengths[:3], strengths[3])
+    colours = colour_matrices(low + rest[:, 1:5] * (high - low)) if strengths.any() else None
+    return Draws(crops, rest[:, 0] < augmentation.flip, colours)
+
+
+def _draw_crops(
+    augmentation: Augmentation, shapes: NDArray[np.int64], uniforms: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """torchvision's rule: the first of ten tries that fits, else the largest central crop of an allowed aspect."""
+    heights, widths = shapes[:, :1], shapes[:, 1:]
+    low, high = augmentation.scale
+    area = heights * widths * (low + uniforms[:, :_TRIES] * (high - low))
+    log_low, log_high = np.log(augmentation.ratio)
+    aspect = np.exp(log_low + uniforms[:, _TRIES : 2 * _TRIES] * (log_high - log_low))
+    tried_w, tried_h = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    fits = (tried_w >= 1) & (tried_h >= 1) & (tried_w <= widths) & (tried_h <= heights)
+    rows, first = np.arange(len(shapes)), fits.argmax(axis=1)
+
+    own = (widths / heights)[:, 0].clip(*augmentation.ratio)
+    fallback_w = np.minimum(widths[:, 0], np.rint(heights[:, 0] * own))
+    fallback_h = np.minimum(heights[:, 0], np.rint(widths[:, 0] / own))
+    found = fits.any(axis=1)
+    w = np.where(found, tried_w[rows, first], fallback_w).astype(np.int64)
+    h = np.where(found, tried_h[rows, first], fallback_h).astype(np.int64)
+    free_h, free_w = heights[:, 0] - h, widths[:, 0] - w
+    top = np.where(found, uniforms[:, -2] * (free_h + 1), free_h // 2).astype(np.int64)
+    left = np.where(found, uniforms[:, -1] * (free_w + 1), free_w // 2).astype(np.int64)
+    return np.stack([top, left, h, w], axis=1)
+
+
+def crop(array: NDArray[np.uint8], box: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The part of an image or mask that a row of `Draws.crops` names; a view."""
+    top, left, height, width = box
+    return array[top : top + height, left : left + width]
+
+
+def colour_matrices(colours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Brightness, contrast, saturation and hue as one affine map of RGB, applied in this order.
+
+    torchvision clips after each of them and draws their order; here the one clip is at the end. Hue turns the chroma
+    plane of YIQ, which keeps luma; torchvision turns HSV's.
+
+    Args:
+        colours: `[b, 4]` factors of brightness, contrast and saturation, and the hue's turn in whole turns.
+
+    Returns:
+        `[b, 3, 4]`; the last column is to be multiplied by the image's mean grey, with which contrast blends.
+    """
+    brightness, contrast, saturation, turn = colours.T[:, :, None, None]
+    saturate = saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), GREY)
+    cos, sin = np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)
+    in_phase, quadrature = np.diag([0.0, 1.0, 1.0]), np.array([[0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
+    rotate = _FROM_YIQ @ (np.diag([1.0, 0, 0]) + cos * in_phase + sin * quadrature) @ _TO_YIQ
+    # Saturation and hue leave a grey as it is, so contrast's share of grey passes through them.
+    grey = np.broadcast_to((1 - contrast) * brightness, (len(colours), 3, 1))
+    return np.concatenate([rotate @ saturate * (brightness * contrast), grey], axis=2)
+
+
+def finish(part: NDArray[np.uint8], size: int, flip: bool, matrix: NDArray[np.float64] | None) -> NDArray[np.uint8]:
+    """Resize a crop `[h, w, 3]` to `[size, size, 3]`, flip it and apply its colour matrix, if any."""
+    resized: Any = resize(part, size, size)
+    if flip:
+        resized = cv2.flip(resized, 1)
+    if matrix is None:
+        return resized
+    matrix = matrix.copy()
+    matrix[:, 3] *= GREY @ cv2.mean(resized)[:3]
+    return np.asarray(cv2.transform(resized, matrix))
+
+
+def resize(array: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize an image or a mask: by area where it shrinks, so that nothing aliases, linearly where it grows."""
+    if array.shape[:2] == (height, width):
+        return array
+    shrinks = array.shape[0] * array.shape[1] > height * width
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(array, (width, height), interpolation=way), np.uint8)
+
+
+def resize_shorter(array: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Shrink so that the shorter side is `side`; smaller images stay as they are."""
+    height, width = array.shape[:2]
+    if min(height, width) <= side:
+        return array
+    factor = side / min(height, width)
+    return resize(array, max(side, round(height * factor)), max(side, round(width * factor)))
+
+
+def centre_crop(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Scale the shorter side to `size` and keep the central square: what evaluation sees."""
+    height, width = array.shape[:2]
+    factor = size / min(height, width)
+    array = resize(array, max(size, round(height * factor)), max(size, round(width * factor)))
+    top, left = (array.shape[0] - size) // 2, (array.shape[1] - size) // 2
+    return array[top : top + size, left : left + size]

@@ -1,0 +1,189 @@
+"""Where a store's records live: decoded once into one memory-mapped file for each data set, on first use."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longcut.data.decoding import ImageError, image_size
+from longcut.data.image_set import ImageSet
+from longcut.data.pool import map_items
+from longcut.data.store import (
+    CacheMode,
+    Decoded,
+    MappedFile,
+    Recipe,
+    Sample,
+    Store,
+    content_hash,
+    files_of,
+    fingerprint,
+)
+
+Say = Callable[[str], None]
+
+
+def default_cache() -> Path:
+    """Folder of the caches: `$XDG_CACHE_HOME/longcut`, or `~/.cache/longcut`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longcut"
+
+
+def open_store(
+    images: ImageSet,
+    recipe: Recipe,
+    *,
+    mode: CacheMode = "disk",
+    folder: Path | None = None,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    say: Say = lambda line: None,
+) -> Store:
+    """Decode a set of images, or find them decoded.
+
+    Args:
+        images: what to decode; with masks where the recipe has composites.
+        recipe: size and parts of a record.
+        mode: "disk" keeps them in `folder` for later runs, "memory" for this process, "none" decodes each time.
+        folder: of the caches; `default_cache()` where None.
+        skip_bad: leave unreadable files out and say which, rather than raise.
+        workers: processes that decode; None takes every core.
+        say: is told in a line what will be written and what was left out.
+
+    Raises:
+        ImageError: names the unreadable file, unless they are skipped.
+        ValueError: no image is left, or the disk has no room.
+    """
+    if mode == "disk":
+        folder = (folder or default_cache()) / fingerprint(images, recipe)
+        with _locked(folder):
+            if not (folder / "index.npz").is_file():
+                _write(images, recipe, folder, workers, say)
+        index = dict(np.load(folder / "index.npz"))
+        records: MappedFile | NDArray[np.uint8] | None = None
+        if index["offsets"][-1]:
+            records = MappedFile(folder / "records.bin")
+    else:
+        buffer = io.BytesIO() if mode == "memory" else None
+        index = _decode_all(images, recipe, buffer, workers)
+        records = None if buffer is None else np.frombuffer(buffer.getbuffer(), np.uint8)
+    return _checked(images, recipe, index, records, skip_bad, say)
+
+
+def _write(images: ImageSet, recipe: Recipe, folder: Path, workers: int | None, say: Say) -> None:
+    size = estimate_bytes(images, recipe)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise ValueError(
+            f"the cache of {len(images)} images needs about {size / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB: "
+            "choose another folder with XDG_CACHE_HOME, or --cache none"
+        )
+    say(f"decoding {len(images)} images once into {folder} (about {size / 1e6:.0f} MB)")
+    part, listing = folder / "records.part", folder / "index.part.npz"
+    with part.open("wb") as file:
+        index = _decode_all(images, recipe, file, workers)
+        file.flush()
+        os.fsync(file.fileno())
+    np.savez(listing, allow_pickle=False, **index)
+    part.replace(folder / "records.bin")
+    listing.replace(folder / "index.npz")
+
+
+def estimate_bytes(images: ImageSet, recipe: Recipe) -> int:
+    """Size of a cache in bytes, from the headers of at most 64 of the images."""
+    some = range(0, len(images), max(1, len(images) // 64))
+    areas = []
+    for index in some:
+        try:
+            height, width = image_size(files_of(images, index)[0])
+        except ImageError:
+            continue
+        factor = min(1.0, recipe.side / min(height, width))
+        areas.append(height * width * factor**2)
+    return round(np.mean(areas) * len(images) * (7 if recipe.composites else 3)) if areas else 0
+
+
+def _decode_all(
+    images: ImageSet, recipe: Recipe, file: BinaryIO | None, workers: int | None
+) -> dict[str, NDArray[Any]]:
+    """Decode every image, append the records to `file`, and return what is known of each."""
+    shapes, offsets, lends, digests, errors = [], [0], [], [], []
+    items = [files_of(images, index) for index in range(len(images))]
+    work = functools.partial(_decode, recipe, file is not None)
+    with closing(map_items(work, items, workers=workers, label="decoding")) as results:  # type: ignore[type-var]
+        for shape, decoded in results:
+            parts = [] if decoded.sample is None else [p for p in decoded.sample if p is not None]
+            for part in parts if file else ():
+                file.write(part.tobytes())  # type: ignore[union-attr]
+            shapes.append(shape)
+            offsets.append(offsets[-1] + (sum(p.size for p in parts) if file else 0))
+            lends.append(decoded.lends)
+            digests.append(decoded.digest.ljust(64, b"\0"))
+            errors.append(decoded.error)
+    return {
+        "shapes": np.array(shapes, np.int64),
+        "offsets": np.array(offsets, np.int64),
+        "lends": np.array(lends, bool),
+        "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 64),
+        "errors": np.array(errors, np.str_),
+    }
+
+
+def _decode(
+    recipe: Recipe, keep: bool, files: tuple[Path, Path | None, NDArray[np.float64] | None]
+) -> tuple[tuple[int, int], Decoded]:
+    decoded = recipe.decode(*files)
+    shape = (0, 0) if decoded.sample is None else decoded.sample.image.shape[:2]
+    return shape, decoded if keep or decoded.sample is None else decoded._replace(sample=Sample(None, None, None))  # type: ignore[arg-type]
+
+
+def _checked(
+    images: ImageSet,
+    recipe: Recipe,
+    index: dict[str, NDArray[Any]],
+    records: MappedFile | NDArray[np.uint8] | None,
+    skip_bad: bool,
+    say: Say,
+) -> Store:
+    """The store of the readable images; the others are raised or told."""
+    bad = index["errors"] != ""
+    for error in index["errors"][bad]:
+        if not skip_bad:
+            raise ImageError(f"{error}; remove it, or leave out all such files with --skip-bad")
+        say(f"left out: {error}")
+    if bad.all():
+        raise ValueError(f"none of the {len(images)} images in {images.root} can be read")
+    good = np.flatnonzero(~bad)
+    kept = images.select(good)
+    return Store(
+        images=kept,
+        recipe=recipe,
+        lends=index["lends"][good],
+        digest=content_hash(kept, (bytes(row) for row in index["digests"][good])),
+        shapes=index["shapes"][good],
+        offsets=None if records is None else index["offsets"][good],
+        records=records,
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder alone: a second process that wants the same cache waits until the first has written it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except PermissionError as error:
+        raise ValueError(
+            f"cannot write the cache in {error.filename}: choose another folder with XDG_CACHE_HOME, or --cache none"
+        ) from None

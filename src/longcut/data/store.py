@@ -1,0 +1,175 @@
+"""Decoded samples at a fixed size: in a memory-mapped file, in memory, or decoded anew each time.
+
+A record is an image, and where composites are asked for also its mask and its background with the foreground's box
+tiled over (Only-BG-T), all of one size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from longcut.data.augmentation import resize, resize_shorter
+from longcut.data.decoding import ImageError, read_image, read_mask
+from longcut.data.image_set import ImageSet
+from longcut.data.tiles import Box, box_area, box_of_mask, clip_box, tile_background
+
+CacheMode = Literal["disk", "memory", "none"]
+
+LARGEST_BOX = 0.9
+"""An image whose foreground's box covers more than this share of it lends no background, as in the challenge."""
+
+
+class Sample(NamedTuple):
+    """One decoded record; `mask` and `background` are None where composites were not asked for."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None
+    background: NDArray[np.uint8] | None
+
+
+class Decoded(NamedTuple):
+    """What decoding one file gave: a sample, or why there is none."""
+
+    sample: Sample | None
+    lends: bool
+    digest: bytes
+    error: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a record is made: the shorter side in pixels (never enlarged), and whether it has a mask and background."""
+
+    side: int
+    composites: bool
+
+    def decode(self, image: Path, mask: Path | None, box: NDArray[np.float64] | None) -> Decoded:
+        """Read and prepare one record; an unreadable file is told, not raised."""
+        try:
+            pixels = read_image(image)
+            digest = hashlib.sha256(image.read_bytes()).digest()
+            if not self.composites:
+                return Decoded(Sample(resize_shorter(pixels, self.side), None, None), False, digest, "")
+            assert mask is not None
+            foreground = read_mask(mask)
+        except ImageError as error:
+            return Decoded(None, False, b"", str(error))
+        if foreground.shape != pixels.shape[:2]:
+            sizes = f"{foreground.shape[1]}x{foreground.shape[0]}, its image {pixels.shape[1]}x{pixels.shape[0]}"
+            return Decoded(None, False, b"", f"mask {mask} is {sizes}")
+        tiled, lends = _tile(pixels, foreground, box)
+        small = resize_shorter(pixels, self.side)
+        parts = Sample(small, resize(foreground, *small.shape[:2]), resize(tiled, *small.shape[:2]))
+        return Decoded(parts, lends, digest + hashlib.sha256(foreground.tobytes()).digest(), "")
+
+
+def _tile(
+    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], box: NDArray[np.float64] | None
+) -> tuple[NDArray[np.uint8], bool]:
+    """The image's background, and whether there is enough of it to lend."""
+    height, width = mask.shape
+    found: Box | None = None if box is None or np.isnan(box).any() else clip_box(box, height, width)
+    found = found or box_of_mask(mask)
+    if found is None:
+        return pixels, True
+    if box_area(found) > LARGEST_BOX * height * width:
+        return pixels, False
+    return tile_background(pixels, found), True
+
+
+class MappedFile:
+    """A file's bytes, mapped into memory by each process that reads them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # As a plain array: slicing numpy's memmap type costs several times as much.
+        self.bytes: NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, mode="r"))
+
+    def __reduce__(self) -> tuple[type[MappedFile], tuple[Path]]:
+        return MappedFile, (self.path,)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Records by position, with the hash of what they were made from.
+
+    Attributes:
+        lends: `[s]` whether each sample's background can be lent.
+        digest: SHA-256 of the files' contents, their order and their targets.
+    """
+
+    images: ImageSet
+    recipe: Recipe
+    lends: NDArray[np.bool_]
+    digest: str
+    shapes: NDArray[np.int64]
+    """`[s, 2]` height and width of each record."""
+    offsets: NDArray[np.int64] | None
+    """`[s]` where each record begins in `records`; None where records are decoded anew."""
+    records: MappedFile | NDArray[np.uint8] | None
+    """The records' bytes, one after the other."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        if self.records is None or self.offsets is None:
+            return self._decode(index)
+        data = self.records.bytes if isinstance(self.records, MappedFile) else self.records
+        height, width = self.shapes[index]
+        area, start = int(height * width), int(self.offsets[index])
+        image = data[start : start + 3 * area].reshape(height, width, 3)
+        if not self.recipe.composites:
+            return Sample(image, None, None)
+        mask = data[start + 3 * area : start + 4 * area].reshape(height, width)
+        return Sample(image, mask, data[start + 4 * area : start + 7 * area].reshape(height, width, 3))
+
+    def _decode(self, index: int) -> Sample:
+        decoded = self.recipe.decode(*files_of(self.images, index))
+        if decoded.sample is None:
+            raise ImageError(decoded.error)
+        return decoded.sample
+
+
+def files_of(images: ImageSet, index: int) -> tuple[Path, Path | None, NDArray[np.float64] | None]:
+    """Image file, mask file and box of one sample."""
+    mask = images.masks[index] if images.masks is not None else None
+    return images.root / images.paths[index], mask, None if images.boxes is None else images.boxes[index]
+
+
+def fingerprint(images: ImageSet, recipe: Recipe) -> str:
+    """A name for a cache: changes with the list of files, their sizes and times, the boxes and the recipe."""
+    digest = hashlib.sha256(json.dumps([2, recipe.side, recipe.composites]).encode())
+    for index in range(len(images)):
+        image, mask, box = files_of(images, index)
+        for file in (image, mask if recipe.composites else None):
+            if file is not None:
+                digest.update(f"{file.absolute()}\0{_stamp(file)}\n".encode())
+        if box is not None and recipe.composites:
+            digest.update(box.tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _stamp(file: Path) -> str:
+    """Size and time of a file; nothing where it cannot be reached, which decoding tells."""
+    try:
+        status = file.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}\0{status.st_mtime_ns}"
+
+
+def content_hash(images: ImageSet, digests: Iterable[bytes]) -> str:
+    """SHA-256 over each sample's path, target and file contents."""
+    digest = hashlib.sha256(json.dumps(images.classes).encode())
+    for path, target, part in zip(images.paths, images.targets, digests, strict=True):
+        digest.update(f"{path}\0{target}\0".encode() + part)
+    return f"sha256:{digest.hexdigest()}"
