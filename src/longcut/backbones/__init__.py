@@ -1,0 +1,9 @@
+"""Networks that turn images into features."""
+
+from longcut.backbones.classifier import create_classifier
+from longcut.backbones.create import create_backbone
+from longcut.backbones.small import ResNet20, SmallConvNet
+from longcut.backbones.weights import load_weights
+from longcut.core.features import feature_dim
+
+__all__ = ["ResNet20", "SmallConvNet", "create_backbone", "create_classifier", "feature_dim", "load_weights"]

@@ -1,0 +1,132 @@
+"""Small networks for small images: five convolutions, and He et al.'s ResNet-20."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, get_args
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Norm = Literal["batch", "group", "none"]
+
+_GROUPS = 8
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw starting weights from torch's default generator.
+
+    Convolutions: normal with variance 2 / fan-out (He et al., "Delving deep into rectifiers", ICCV 2015, equation 14);
+    biases 0, normalisation 1 and 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+def _normalisation(norm: Norm, width: int) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm2d(width)
+    return nn.GroupNorm(_GROUPS, width) if norm == "group" else nn.Identity()
+
+
+class SmallConvNet(nn.Module):
+    """3x3 convolutions with normalisation and ReLU, pooled over the whole map (`convnet5`).
+
+    With its default strides a 64 px image gives a map of 4x4: quick on a CPU.
+
+    Args:
+        widths: channels of each convolution; the last is the number of features.
+        strides: stride of each convolution.
+        norm: `batch`; `group` (8 groups; widths must be multiples of 8) or `none` where a result must not depend on
+            how a batch is split over processes.
+
+    Raises:
+        ValueError: an unknown `norm`, as many strides as widths are not given, or a width has no 8 equal groups.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 64, 128, 256, 256),
+        strides: Sequence[int] = (2, 2, 2, 1, 2),
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        if norm not in get_args(Norm):
+            raise ValueError(f"convnet5 has no norm {norm!r}; choose one of {', '.join(get_args(Norm))}")
+        if len(widths) != len(strides) or not widths:
+            raise ValueError(
+                f"convnet5 needs one stride for each width: got {len(widths)} widths, {len(strides)} strides"
+            )
+        if norm == "group" and any(width % _GROUPS for width in widths):
+            raise ValueError(f"convnet5 with norm 'group' needs widths that are multiples of {_GROUPS}: got {widths}")
+        self.num_features = widths[-1]
+        layers: list[nn.Module] = []
+        for before, width, stride in zip([3, *widths[:-1]], widths, strides, strict=True):
+            layers += [
+                nn.Conv2d(before, width, 3, stride, 1, bias=norm == "none"),
+                _normalisation(norm, width),
+                nn.ReLU(inplace=True),
+            ]
+        self.layers = nn.Sequential(*layers)
+        initialise(self)
+
+    def forward_features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d y x"]:
+        """Feature map before pooling."""
+        return self.layers(images)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        """Features, averaged over the map."""
+        return self.forward_features(images).mean(dim=(2, 3))
+
+
+class _BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut without parameters (option A)."""
+
+    def __init__(self, before: int, width: int) -> None:
+        super().__init__()
+        self.stride = 1 if before == width else 2
+        self.extra = width - before
+        self.conv1 = nn.Conv2d(before, width, 3, self.stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        # Option A, section 4.2: subsample, and zeros for the channels that are new.
+        shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+        return F.relu(residual + shortcut)
+
+
+class ResNet20(nn.Module):
+    """ResNet-20 for 32 px images, 0.27 million parameters with its classifier (`resnet20`).
+
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2 with n = 3 and
+    shortcuts of option A.
+    """
+
+    num_features = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        widths = [16] * 4 + [32] * 3 + [64] * 3
+        self.blocks = nn.Sequential(*(_BasicBlock(a, b) for a, b in pairwise(widths)))
+        initialise(self)
+
+    def forward_features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 64 y x"]:
+        """Feature map before pooling; a quarter of the image's size."""
+        return self.blocks(F.relu(self.bn1(self.conv1(images))))
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 64"]:
+        """Features, averaged over the map."""
+        return self.forward_features(images).mean(dim=(2, 3))

@@ -1,0 +1,84 @@
+"""Where a run computes: devices, processes, precision, determinism and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+
+from longcut.core.distributed import world_size
+from longcut.engine.train import Precision
+
+
+def find_device() -> torch.device:
+    """This process's GPU where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cpu")
+
+
+def find_precision(wish: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """The precision of the forward passes; "auto" is bf16 where the processor computes in it, else fp32."""
+    if wish != "auto":
+        return wish
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[None]:
+    """Join the processes that `torchrun` started, for as long as the block lasts; alone without it."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def make_deterministic() -> None:
+    """Have torch refuse kernels whose results change from run to run."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+class Stopper:
+    """Turns SIGINT and SIGTERM into a question that the loop asks between steps; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._former = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def __enter__(self) -> Stopper:
+        for number in self._former:
+            signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Whether any process was asked to stop; the same answer on all of them."""
+        if world_size() == 1:
+            return self._received > 0
+        flag = torch.tensor(self._received)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received += 1
+        if self._received > 1:
+            raise KeyboardInterrupt

@@ -1,0 +1,148 @@
+"""The folder of a run: what it is, whether it can go on, and the method that it trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from longcut.core import Method
+from longcut.engine.build import build_method
+from longcut.engine.checkpoint import load_checkpoint, restore_method
+from longcut.engine.settings import Settings, check
+
+CHECKPOINTS = {"last": "checkpoint.pt", "best_val": "best_val.pt"}
+"""File of each selection rule."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A method as a run left it.
+
+    Attributes:
+        folder: of the run.
+        settings: as they were.
+        method: in evaluation mode.
+        classes: names in the order of the head.
+        step: optimizer steps done.
+        starting_weights: what the backbone began from.
+    """
+
+    folder: Path
+    settings: Settings
+    method: Method
+    classes: tuple[str, ...]
+    step: int
+    starting_weights: str
+
+
+def load_run(folder: Path, *, selection: str = "last") -> TrainedRun:
+    """Load a trained run.
+
+    Raises:
+        ValueError: the folder holds no such run, or its checkpoint does not fit its settings.
+    """
+    if selection not in CHECKPOINTS:
+        raise ValueError(f"selection is one of {', '.join(CHECKPOINTS)}, not {selection!r}")
+    state = load_checkpoint(folder / CHECKPOINTS[selection])
+    about = state["about"]
+    settings = read_settings(folder)
+    method, _ = build_method(settings, len(about["classes"]), with_weights=False)
+    restore_method(method, state)
+    return TrainedRun(
+        folder, settings, method.eval(), tuple(about["classes"]), state["step"], about["starting_weights"]
+    )
+
+
+def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
+    """Check that a run may begin or go on in a folder; nothing is written.
+
+    Raises:
+        ValueError: the folder holds something else, a run with other settings (the first key that differs is named),
+            or the same run and `resume` was not asked for.
+    """
+    file = folder / "settings.toml"
+    if file.exists():
+        difference = first_difference(_flat(tomllib.loads(file.read_text("utf-8"))), _flat(settings))
+        if difference:
+            raise ValueError(f"{folder} holds a run with other settings ({difference}): choose another --out")
+        if not resume:
+            raise ValueError(f"{folder} already holds this run: go on with --resume, or choose another --out")
+    elif folder.is_dir() and any(found.suffix != ".part" for found in folder.iterdir()):
+        raise ValueError(f"{folder} exists and is no run: choose another --out")
+
+
+def open_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
+    """Make a run's folder, or go on in it; never overwrite one.
+
+    Raises:
+        ValueError: as `check_run_folder`; or the folder cannot be written.
+    """
+    check_run_folder(folder, settings, resume=resume)
+    file = folder / "settings.toml"
+    if file.exists():
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_text(to_toml(settings), "utf-8")
+        os.replace(part, file)
+    except OSError as error:
+        raise ValueError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def read_settings(folder: Path) -> Settings:
+    """Settings of a run, from its folder.
+
+    Raises:
+        ValueError: there are none, or they are broken.
+    """
+    file = folder / "settings.toml"
+    if not file.is_file():
+        raise ValueError(f"{folder} is no run: it has no settings.toml; make one with 'longcut train'")
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file} is broken: {error}") from None
+    preset = table.pop("preset", "")
+    table.pop("paths", None)
+    return check(table, {}, preset=preset)
+
+
+def read_paths(folder: Path) -> dict[str, str]:
+    """Where a run's data, masks and boxes are, as they were given."""
+    return dict(tomllib.loads((folder / "settings.toml").read_text("utf-8")).get("paths", {}))
+
+
+def first_difference(former: dict[str, Any], new: dict[str, Any]) -> str:
+    """The first key that differs between two flat tables, with both values; empty where none does."""
+    for key in [*former, *new]:
+        if former.get(key) != new.get(key):
+            return f"{key} is {former.get(key)!r} there and {new.get(key)!r} here"
+    return ""
+
+
+def to_toml(table: dict[str, Any], prefix: str = "") -> str:
+    """Write nested tables of plain values as TOML."""
+    plain = [f"{_key(key)} = {_plain(value)}\n" for key, value in table.items() if not isinstance(value, dict)]
+    tables = [(f"{prefix}{_key(key)}", value) for key, value in table.items() if isinstance(value, dict)]
+    return "".join(plain) + "".join(f"\n[{name}]\n" + to_toml(value, f"{name}.") for name, value in tables)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _plain(name)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # JSON's escapes of rare letters are none of TOML's
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,243 @@
+"""Settings of a run: presets in TOML, overrides, and one check of everything at once.
+
+The sections are the signatures of what they configure: `[method.clad]` is `CLAD.__init__`, checked against it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import json
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from longcut.core import Method
+from longcut.data.augmentation import Augmentation
+from longcut.data.loader import IMAGENET_MEAN, IMAGENET_STD
+from longcut.engine.optimizers import create_optimizer, create_scheduler
+from longcut.methods import METHODS
+
+_FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True)
+Positive = Annotated[int, Field(ge=1)]
+Triple = tuple[float, float, float]
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be; says every fault at once."""
+
+
+class RunSettings(BaseModel):
+    """How long and how a run trains. Exactly one of `steps` and `epochs` is given."""
+
+    model_config = _FORBID
+    seed: Annotated[int, Field(ge=0)] = 0
+    steps: Positive | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Positive = 64
+    accumulate: Positive = 1
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    log_every: Positive = 10
+    checkpoint_every: Positive | None = None
+    validate_epochs: bool = True
+    deterministic: bool = False
+
+
+class DataSettings(BaseModel):
+    """What the images are and how they come to the network."""
+
+    model_config = _FORBID
+    image_size: Positive = 224
+    images: Literal["original", "mixed_rand"] = "original"
+    balance: Literal["images", "classes"] = "images"
+    limit_per_class: Positive | None = None
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    workers: Annotated[int, Field(ge=0)] = 0
+    cache: Literal["disk", "memory", "none"] = "disk"
+
+
+class BackboneSettings(BaseModel):
+    """The network, and what its weights start from."""
+
+    model_config = _FORBID
+    name: str = "resnet50"
+    small_stem: bool = False
+    norm: Literal["batch", "group", "none"] | None = None
+    weights: str = "none"
+
+
+class Settings(BaseModel):
+    """All settings of a run, checked and complete."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    preset: str
+    method: str
+    run: RunSettings
+    data: DataSettings
+    augmentation: BaseModel
+    backbone: BackboneSettings
+    optimizer: BaseModel
+    schedule: BaseModel
+    hyper_parameters: BaseModel
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `resolve` reads back."""
+        sections = ("run", "data", "augmentation", "backbone", "optimizer", "schedule")
+        plain: dict[str, Any] = {"preset": self.preset}
+        plain |= {name: json.loads(getattr(self, name).model_dump_json(exclude_none=True)) for name in sections}
+        return plain | {"method": {self.method: json.loads(self.hyper_parameters.model_dump_json(exclude_none=True))}}
+
+
+def find_method(name: str) -> type[Method]:
+    """A method by its name, or a stranger's by `package.module:Class`.
+
+    Raises:
+        SettingsError: there is no such method; names the nearest.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if ":" not in name:
+        raise SettingsError(f"no method or preset is called {name!r}{_nearest(name, [*METHODS, *preset_names()])}")
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"cannot load the method {name}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise SettingsError(f"{name} is no longcut.core.Method")
+    return found
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that the package ships."""
+    files = (resources.files("longcut") / "presets").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def resolve(name: str, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Settings of a method or preset with some of their keys changed.
+
+    Args:
+        name: of a method (all at its paper's defaults), of a preset, or `package.module:Class`.
+        overrides: values by `section.key`, or by `key` where one section alone has it.
+
+    Raises:
+        SettingsError: every unknown key with the nearest known one, and every wrong value, in one message.
+    """
+    table = load_preset(name) if name in preset_names() else {"method": {name: {}}}
+    return check(table, overrides or {}, preset=name)
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """A preset's table, laid over the one that it extends."""
+    text = (resources.files("longcut") / "presets" / f"{name}.toml").read_text("utf-8")
+    table = tomllib.loads(text)
+    base = table.pop("extends", None)
+    return table if base is None else _merge(load_preset(base), table)
+
+
+def check(table: Mapping[str, Any], overrides: Mapping[str, Any], *, preset: str) -> Settings:
+    """Complete and check a table of settings."""
+    methods = dict(table.get("method", {}))
+    if len(methods) != 1:
+        raise SettingsError(f"settings name one method, as [method.NAME]; these name {', '.join(methods) or 'none'}")
+    method, hyper_parameters = next(iter(methods.items()))
+    models = _models(method)
+    values = {section: dict(table.get(section, {})) for section in models} | {"method": dict(hyper_parameters)}
+    faults = [f"unknown section {s!r}" for s in table if s not in models and s not in ("preset", "method")]
+    for key, value in overrides.items():
+        section, short = _place(key, models, faults)
+        if section:
+            values[section][short] = value
+            if short in ("steps", "epochs"):
+                values[section].pop({"steps": "epochs", "epochs": "steps"}[short], None)
+    checked = {section: _validate(model, values[section], section, faults) for section, model in models.items()}
+    run = checked["run"]
+    if isinstance(run, RunSettings) and (run.steps is None) == (run.epochs is None):
+        faults.append("give the run's length as one of steps and epochs")
+    if faults:
+        raise SettingsError("; ".join(faults))
+    values_of: dict[str, Any] = {**checked, "preset": preset, "method": method}
+    return Settings.model_construct(None, hyper_parameters=checked["method"], **values_of)
+
+
+@cache
+def _models(method: str) -> dict[str, type[BaseModel]]:
+    return {
+        "run": RunSettings,
+        "data": DataSettings,
+        "augmentation": model_of(Augmentation, without=("size",)),
+        "backbone": BackboneSettings,
+        "optimizer": model_of(create_optimizer, without=("method",)),
+        "schedule": model_of(create_scheduler, without=("optimizer", "steps")),
+        "method": model_of(find_method(method), without=("num_classes",), keyword_only=True),
+    }
+
+
+def model_of(function: Any, *, without: tuple[str, ...], keyword_only: bool = False) -> type[BaseModel]:
+    """A model that checks the arguments of a function or class: its signature is the configuration."""
+    target = vars(function)["__init__"] if isinstance(function, type) else function
+    hints = get_type_hints(target, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        positional = parameter.kind is not parameter.KEYWORD_ONLY
+        if name == "self" or name in without or (keyword_only and positional):
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[name] = (hints.get(name, Any), default)
+    return create_model(function.__name__, __config__=_FORBID, **fields)
+
+
+def _place(key: str, models: Mapping[str, type[BaseModel]], faults: list[str]) -> tuple[str, str]:
+    """Section and short name of an override's key; a fault where it has no or several places."""
+    section, _, short = key.rpartition(".")
+    places = [s for s, model in models.items() if short in model.model_fields and section in ("", s)]
+    if len(places) == 1:
+        return places[0], short
+    if places:
+        faults.append(f"{key} is ambiguous: write {' or '.join(f'{s}.{short}' for s in places)}")
+        return "", short
+    known = [name for model in models.values() for name in model.model_fields]
+    known += [f"{s}.{name}" for s, model in models.items() for name in model.model_fields]
+    faults.append(f"unknown setting {key!r}{_nearest(key, known)}")
+    return "", short
+
+
+def _validate(model: type[BaseModel], values: dict[str, Any], section: str, faults: list[str]) -> BaseModel | None:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        for fault in error.errors():
+            key = str(fault["loc"][0]) if fault["loc"] else section
+            if fault["type"] == "extra_forbidden":
+                faults.append(f"unknown setting {section}.{key}{_nearest(key, list(model.model_fields))}")
+            else:
+                faults.append(f"{section}.{key} = {fault['input']!r}: {fault['msg'].lower()}")
+    return None
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else f"; there are {', '.join(sorted(set(known)))}"
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = {**base, **{k: v for k, v in top.items() if not isinstance(v, dict)}}
+    for key, value in top.items():
+        if isinstance(value, dict):
+            merged[key] = value if key == "method" else _merge(base.get(key, {}), value)
+    return merged
+
+
+def parse_value(text: str) -> Any:
+    """The value of `key=value` on the command line: a TOML value, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
