@@ -1,0 +1,58 @@
+"""The commands, and how a fault is told: one line, exit code 2."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import typer
+
+from longcut import __version__
+from longcut.cli import data, results, training
+
+app = typer.Typer(
+    name="longcut",
+    help="Find the shortcuts an image model takes, train one that does not take them, prove the difference.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(training.demo)
+app.command("train")(training.train)
+app.command("evaluate")(results.evaluate)
+app.command("sweep")(training.sweep)
+app.command("compare")(results.compare)
+app.command("report")(results.report)
+app.add_typer(data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def longcut(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    """Find the shortcuts an image model takes, train one that does not take them, prove the difference."""
+    if version:
+        print(f"longcut {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except ValueError as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(_told(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again (train: with --resume) to go on", 130)
+
+
+def _told(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or error}); free some space and run the same command again"
+    return str(error)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"longcut: {message}", file=sys.stderr)
+    sys.exit(code)

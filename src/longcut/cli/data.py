@@ -1,0 +1,103 @@
+"""`longcut data ...`: folders in, folders out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from longcut.cli.output import say
+
+app = typer.Typer(help="Prepare images: folders in, folders out.", no_args_is_help=True)
+
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of class folders, or a CSV.")]
+Boxes = Annotated[Path | None, typer.Option("--boxes", help="CSV file,x1,y1,x2,y2 of the foregrounds' boxes.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Processes; every core by default.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and list them.")]
+Method = Annotated[
+    Literal["grabcut", "onnx", "u2net", "isnet", "birefnet"],
+    typer.Option(
+        "--method", help="GrabCut, or the family of the network in --model; onnx tells it by the file's name."
+    ),
+]
+Engine = Annotated[Literal["pool", "ray"], typer.Option("--engine", help="What spreads the work over processes.")]
+Edges = Annotated[Literal["soft", "hard"], typer.Option("--edges", help="Of the pasted foregrounds.")]
+Format = Annotated[Literal["png", "jpeg"], typer.Option("--format", help="Of the images.")]
+Split = Annotated[str | None, typer.Option("--split", help="One split of the images; all by default.")]
+Limit = Annotated[int | None, typer.Option("--limit-per-class", help="At most so many images of each class.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of what is drawn.")]
+
+
+@app.command("segment")
+def segment(
+    images: Images,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the masks.")],
+    boxes: Boxes = None,
+    method: Method = "grabcut",
+    model: Annotated[Path | None, typer.Option("--model", help="ONNX file of a segmentation network.")] = None,
+    split: Split = None,
+    limit_per_class: Limit = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    engine: Engine = "pool",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Make a foreground mask for every image; goes on where it was cut off."""
+    from collections import Counter
+
+    from longcut.data.image_set import read_images
+    from longcut.data.segmentation import segment as run
+
+    found = read_images(images, split, boxes=boxes)
+    found = found.limit_per_class(limit_per_class) if limit_per_class else found
+    rows = run(
+        found, out, method=method, model=model, seed=seed, workers=workers, engine=engine,
+        skip_bad=skip_bad, label="segmenting",
+    )  # fmt: skip
+    counts = Counter(row.verdict for row in rows)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()))
+    say(f"masks, masks.csv and masks.jpg are in {out}")
+
+
+@app.command("backgrounds")
+def backgrounds(
+    images: Images,
+    masks: Annotated[Path, typer.Option("--masks", help="Tree of foreground masks that mirrors the images'.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the challenge.")],
+    boxes: Boxes = None,
+    split: Split = None,
+    limit_per_class: Limit = None,
+    size: Annotated[int | None, typer.Option("--size", help="Side in pixels; each image's own by default.")] = None,
+    edges: Edges = "soft",
+    form: Format = "png",
+    seed: Seed = 0,
+    workers: Workers = None,
+    engine: Engine = "pool",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Build the Background Challenge of one's own images; goes on where it was cut off."""
+    from longcut.data.challenge_builder import build_backgrounds
+    from longcut.data.image_set import read_images
+
+    found = read_images(images, split, masks=masks, boxes=boxes)
+    found = found.limit_per_class(limit_per_class) if limit_per_class else found
+    built = build_backgrounds(
+        found, out, seed=seed, edges=edges, format=form, size=size, workers=workers, engine=engine,
+        skip_bad=skip_bad, label="building",
+    )  # fmt: skip
+    left_out = ", ".join(f"{count} {reason}" for reason, count in built.left_out.items())
+    say("everything was there already" if built.was_complete else f"left out: {left_out or 'none'}")
+    print(f"{built.images} images in each variant, in {out}")
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of a public data set.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to make; the set's name by default.")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="Another address of the same file: a mirror.")] = None,
+) -> None:
+    """Download a public data set and unpack it; goes on where it was cut off."""
+    from longcut.data.fetch import fetch as run
+
+    print(run(name, out or Path(name), url=url, say=say))

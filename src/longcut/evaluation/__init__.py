@@ -1,0 +1,1 @@
+"""Models to predictions, predictions to numbers."""

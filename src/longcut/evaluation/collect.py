@@ -1,0 +1,54 @@
+"""One pass of a model over a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longcut.core import Batch
+from longcut.data.image_set import ImageSet
+from longcut.evaluation.predictions import Predictions
+
+
+class Classifier(Protocol):
+    """What `collect` needs of a model: features, and the logits that follow from them."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """`[b, c, h, w]` to `[b, d]`."""
+        ...
+
+    def classify(self, features: Tensor) -> Tensor:
+        """`[b, d]` to `[b, n]`."""
+        ...
+
+
+@torch.inference_mode()
+def collect(model: Classifier, batches: Iterable[Batch], images: ImageSet) -> Predictions:
+    """Run a model over every batch, once, and keep what it says.
+
+    Nothing is copied from the device before the end.
+
+    Args:
+        model: a method, or any other classifier; put it into evaluation mode first.
+        batches: every image of the set once, in order.
+        images: the set.
+    """
+    parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    for batch in batches:
+        encoded = model.encode(batch.images)
+        parts.append((model.classify(encoded).float(), encoded.half(), batch.targets, batch.indices))
+    logits, features, targets, indices = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+    return Predictions(
+        logits=logits,
+        features=features,
+        targets=targets,
+        indices=indices,
+        paths=tuple(images.paths[i] for i in indices),
+        root=str(images.root),
+        classes=images.classes,
+        bias=None if images.bias is None else images.bias[np.asarray(indices)],
+    )

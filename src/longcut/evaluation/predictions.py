@@ -1,0 +1,60 @@
+"""What a model says of a whole data set: collected once, measured as often as one likes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Outputs for every sample of a data set, in its order. `s` counts samples."""
+
+    logits: NDArray[np.float32]
+    """`[s, n]`"""
+    features: NDArray[np.float16]
+    """`[s, d]`"""
+    targets: NDArray[np.int64]
+    """`[s]`"""
+    indices: NDArray[np.int64]
+    """`[s]` positions in the data set."""
+    paths: tuple[str, ...]
+    """`[s]` relative to `root`."""
+    root: str
+    classes: tuple[str, ...]
+    bias: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """`[s]` the class with the largest logit."""
+        return self.logits.argmax(axis=1)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """`[s]` whether it is the target."""
+        return self.predicted == self.targets
+
+    def save(self, path: Path) -> None:
+        """Write an `.npz`, whole or not at all."""
+        arrays: dict[str, Any] = {name: value for name, value in vars(self).items() if value is not None}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.stem + ".part.npz")
+        np.savez_compressed(part, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            values: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        values["paths"] = tuple(str(p) for p in values["paths"])
+        values["classes"] = tuple(str(c) for c in values["classes"])
+        return cls(**{**values, "root": str(values["root"])})

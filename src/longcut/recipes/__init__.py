@@ -1,0 +1,1 @@
+"""Procedures over many files and phases: train a run, evaluate it, sweep, demonstrate."""

@@ -1,0 +1,118 @@
+"""Runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from longcut.report.groups import Cell, Group, group_runs
+from longcut.report.runs import VARIANTS, RunResults
+from longcut.report.table import Column, format_table
+
+__all__ = ["Comparison", "compare", "format_table"]
+
+MAIN = (
+    *(Column("accuracy", name) for name in ("original", "only_fg", "mixed_same", "mixed_rand", "only_bg_t")),
+    Column("bg_gap", "mixed_same-mixed_rand"),
+)
+"""What the Background Challenge is read by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Groups of runs, what is shown of them, and what a reader must know."""
+
+    groups: tuple[Group, ...]
+    columns: tuple[Column, ...]
+    """The main measures, those that at least one group has."""
+    further: tuple[Column, ...]
+    """All other measures."""
+    notes: tuple[str, ...]
+    """Plain lines: where rows do not compare like with like, and how to read the figures."""
+
+    @property
+    def baseline(self) -> Group | None:
+        """The plain classifier: the first ERM group that was not trained on mixed images, None where there is none."""
+        erm = [group for group in self.groups if group.method == "erm"]
+        plain = [group for group in erm if not group.label.split(" ")[0].endswith("_mr")]
+        return plain[0] if plain else None
+
+
+def compare(runs: Sequence[RunResults]) -> Comparison:
+    """Set runs side by side.
+
+    Runs that differ in their seed alone are one row: mean and standard deviation (ddof=1). A single run stands with its
+    95 % interval. Of a run that was evaluated more than once, the rows of the weights evaluated last count.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    if not runs:
+        raise ValueError("nothing to compare: name at least one run, 'longcut compare RUN...'")
+    unique = {run.folder.resolve(): run for run in runs}
+    groups = group_runs(list(unique.values()))
+    measured = {(metric, dataset) for g in groups for metric, dataset, name in g.cells if name is None}
+    columns = tuple(c for c in MAIN if (c.metric, c.dataset) in measured)
+    others = (Column(*key) for key in sorted(measured, key=_order))
+    further = tuple(c for c in others if c not in MAIN)
+    return Comparison(groups, columns, further, _notes(groups, columns + further))
+
+
+def _order(key: tuple[str, str]) -> tuple[bool, str, int, str]:
+    metric, dataset = key
+    place = VARIANTS.index(dataset) if dataset in VARIANTS else len(VARIANTS)
+    return metric != "accuracy", metric, place, dataset
+
+
+def _notes(groups: Sequence[Group], columns: Sequence[Column]) -> tuple[str, ...]:
+    notes = [note for column in columns for note in _data_notes(groups, column)]
+    if len({g.selection for g in groups}) > 1:
+        notes.append("Selection rules differ between rows: " + _listing(groups, "selection") + ".")
+    if len({g.starting_weights for g in groups}) > 1:
+        notes.append("Starting weights differ between rows: " + _listing(groups, "starting_weights") + ".")
+    if len({g.seeds for g in groups}) > 1:
+        notes.append("Seeds differ between rows.")
+    shared = [group.label for group in groups if len(set(group.seeds)) < len(group.seeds)]
+    notes += [f"{label}: runs share a seed, so their spread is not that of independent runs." for label in shared]
+    notes += _older_rows(groups)
+    if any("oracle" in g.selection or g.selection == "best_test" for g in groups):
+        notes.append("A row selected by test accuracy is an oracle: no rule that is open to a user reaches it.")
+    return tuple(dict.fromkeys(notes))
+
+
+def _data_notes(groups: Sequence[Group], column: Column) -> list[str]:
+    """Where the values of one column were not measured on the same data by the same number of runs."""
+    cells = [(group, group.get(column.metric, column.dataset)) for group in groups]
+    measured = [(group, cell) for group, cell in cells if cell is not None]
+    notes = []
+    if len({h for _, cell in measured for h in cell.hashes}) > 1:
+        which = "; ".join(f"{group.label}: {_short_hashes(cell)}, n={cell.n}" for group, cell in measured)
+        notes.append(f"{column.title} was measured on different data and does not compare across rows ({which}).")
+    for group, cell in measured:
+        if len(cell.values) < len(group.runs):
+            notes.append(f"{group.label}: {column.title} was measured in {len(cell.values)} of {len(group.runs)} runs.")
+    return notes
+
+
+def _short_hashes(cell: Cell) -> str:
+    return " and ".join(sorted(h.removeprefix("sha256:")[:8] or "no hash" for h in cell.hashes))
+
+
+def _listing(groups: Sequence[Group], attribute: str) -> str:
+    return "; ".join(f"{group.label}: {getattr(group, attribute)}" for group in groups)
+
+
+def _older_rows(groups: Sequence[Group]) -> list[str]:
+    runs = {run.folder: run for group in groups for run in group.runs}.values()
+    notes = []
+    for run in runs:
+        for selection in dict.fromkeys(row.selection for row in run.rows):
+            rows = [row for row in run.rows if row.selection == selection]
+            if len({row.weights_hash for row in rows}) > 1:
+                notes.append(
+                    f"{run.folder}: evaluated with several weights; the last (step {rows[-1].step}) are shown."
+                )
+            last = [row for row in rows if row.weights_hash == rows[-1].weights_hash]
+            if len({(r.metric, r.dataset, r.class_name) for r in last}) < len(last):
+                notes.append(f"{run.folder}: evaluated on several versions of a dataset; the last written are shown.")
+    return notes

@@ -1,0 +1,152 @@
+"""Runs that are one method: grouped, and their values drawn together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from longcut.report.runs import Row, RunResults
+
+_NOT_THE_METHOD = frozenset({"seed", "out", "resume", "device", "workers", "num_workers", "cache", "log_every"})
+"""Keys of `[run]` in which runs of one method may differ."""
+_T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+"""97.5 % quantiles of Student's t for 1 to 15 degrees of freedom."""
+_MARKS = 3
+"""How many settings a label names."""
+
+Key = tuple[str, str, str | None]
+"""Metric, dataset and class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One measure of one group: a value for each of its runs."""
+
+    values: tuple[float, ...]
+    low: float | None
+    high: float | None
+    """95 % interval: of a single run as it was measured, of several from their spread (Student's t)."""
+    n: int
+    hashes: frozenset[str]
+    """Hashes of the data that the values were measured on."""
+
+    @property
+    def mean(self) -> float:
+        """Mean over the runs."""
+        return float(np.mean(self.values))
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation over the runs (ddof=1), None for a single one."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs that differ in their seed alone."""
+
+    label: str
+    method: str
+    runs: tuple[RunResults, ...]
+    seeds: tuple[int | None, ...]
+    selection: str
+    starting_weights: str
+    cells: dict[Key, Cell]
+
+    def get(self, metric: str, dataset: str, class_name: str | None = None) -> Cell | None:
+        """The measure, None where no run has it."""
+        return self.cells.get((metric, dataset, class_name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    run: RunResults
+    rows: dict[Key, Row]
+    label: str
+    selection: str
+    starting_weights: str
+    settings: dict[str, Any]
+
+
+def group_runs(runs: Sequence[RunResults]) -> tuple[Group, ...]:
+    """Group runs by preset (or method), selection rule, starting weights and every setting but the seed.
+
+    Where groups would share a name, what sets them apart is added to it: `clad (weight=2)`.
+    """
+    members = [member for run in runs for member in _members(run)]
+    gathered: dict[str, list[_Member]] = {}
+    for m in members:
+        gathered.setdefault(repr((m.label, m.selection, m.starting_weights, sorted(m.settings.items()))), []).append(m)
+    groups = list(gathered.values())
+    labels = _labels([group[0] for group in groups])
+    return tuple(_make_group(label, group) for label, group in zip(labels, groups, strict=True))
+
+
+def _members(run: RunResults) -> list[_Member]:
+    """One for each selection rule: the rows of the weights that were evaluated last."""
+    members = []
+    for selection in dict.fromkeys(row.selection for row in run.rows):
+        rows = [row for row in run.rows if row.selection == selection]
+        last = rows[-1]
+        latest = {(r.metric, r.dataset, r.class_name): r for r in rows if r.weights_hash == last.weights_hash}
+        label = last.preset or last.method
+        members.append(_Member(run, latest, label, selection, last.starting_weights, _what_defines(run.settings)))
+    return members
+
+
+def _what_defines(settings: dict[str, Any]) -> dict[str, Any]:
+    flat = flatten(settings)
+    return {k: v for k, v in flat.items() if not (k.startswith("run.") and k[len("run.") :] in _NOT_THE_METHOD)}
+
+
+def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _labels(members: Sequence[_Member]) -> list[str]:
+    labels = []
+    for member in members:
+        others = [m for m in members if m.label == member.label and m is not member]
+        marks = []
+        if any(m.selection != member.selection for m in others):
+            marks.append(member.selection)
+        if any(m.starting_weights != member.starting_weights for m in others):
+            marks.append(f"from {member.starting_weights}")
+        keys = {k for m in others for k in m.settings.keys() | member.settings.keys()}
+        differing = sorted(k for k in keys if any(m.settings.get(k) != member.settings.get(k) for m in others))
+        marks += [f"{key.rsplit('.', 1)[-1]}={member.settings.get(key, 'unset')}" for key in differing[:_MARKS]]
+        marks += [f"and {len(differing) - _MARKS} more"] * (len(differing) > _MARKS)
+        labels.append(f"{member.label} ({', '.join(marks)})" if marks else member.label)
+    return [f"{x}, {m.run.folder}" if labels.count(x) > 1 else x for x, m in zip(labels, members, strict=True)]
+
+
+def _make_group(label: str, members: Sequence[_Member]) -> Group:
+    keys = dict.fromkeys(key for member in members for key in member.rows)
+    cells = {}
+    for key in keys:
+        rows = [m.rows[key] for m in members if key in m.rows and math.isfinite(m.rows[key].value)]
+        if rows:
+            cells[key] = _make_cell(rows)
+    some_row = next(iter(members[0].rows.values()))
+    seeds = tuple(next(iter(m.rows.values())).seed for m in members)
+    runs = tuple(m.run for m in members)
+    return Group(label, some_row.method, runs, seeds, members[0].selection, members[0].starting_weights, cells)
+
+
+def _make_cell(rows: Sequence[Row]) -> Cell:
+    values = tuple(float(row.value) for row in rows)
+    if len(values) == 1:
+        low, high = rows[0].low, rows[0].high
+    else:
+        quantile = _T975[len(values) - 2] if len(values) - 2 < len(_T975) else 1.96
+        half = quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+        low, high = float(np.mean(values)) - half, float(np.mean(values)) + half
+    return Cell(values, low, high, min(row.n for row in rows), frozenset(row.data_hash for row in rows))

@@ -1,0 +1,256 @@
+"""Plots as SVG text: small, reproducible, drawn in the colour of the text around them."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from longcut.report.compare import Comparison
+from longcut.report.groups import Cell, Group
+from longcut.report.runs import VARIANTS
+from longcut.report.table import dataset_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#2f7fc4", "#d55e00", "#0a9b74", "#b35fa3", "#a17c00", "#7b61d1", "#7f7f7f")
+"""Told apart by colour-blind readers too, with a contrast of at least 3:1 on white and on near-black."""
+_MARKERS = "os^DvPX"
+_INK = "#010203"
+"""Stands for the colour of the surrounding text until the SVG is written."""
+_RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "grid.linewidth": 0.5,
+}
+_CURVE_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """A measure at one value of the setting that a sweep varies."""
+
+    x: float
+    metric: str
+    """What the line is called."""
+    value: float
+    """In [0, 1]."""
+
+
+class _Drawing:
+    svg = ""
+
+
+@contextmanager
+def _drawing(name: str, width: float, height: float) -> Iterator[tuple[Axes, _Drawing]]:
+    """An empty plot of so many inches; what is drawn into it becomes text when the block ends."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    drawing = _Drawing()
+    with rc_context({**_RC, "svg.hashsalt": f"longcut {name}"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the reader's own font draws the letters
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure.add_subplot(), drawing
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True)
+    text = stream.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
+    drawing.svg = re.sub(r"\n\s*", "\n", text.replace(_INK, "currentColor"))
+
+
+def plot_same_against_rand(comparison: Comparison) -> str:
+    """Mixed-Same against Mixed-Rand with the identity line, a point a run (CLAD, Figure 5).
+
+    A model that ignores backgrounds lies on the line; the distance below it is its BG-Gap.
+    """
+    crowded = len(comparison.groups) > 5
+    with _drawing("same_rand", 4.1, 3.9 + 0.23 * len(comparison.groups) * crowded) as (axes, drawing):
+        ends = []
+        for i, group in enumerate(comparison.groups):
+            same, rand = group.get("accuracy", "mixed_same"), group.get("accuracy", "mixed_rand")
+            if same is None or rand is None or len(same.values) != len(rand.values):
+                continue
+            x, y = 100 * np.array(same.values), 100 * np.array(rand.values)
+            ends += [x, y]
+            axes.plot(x, y, _marker(i), color=_colour(i), ms=7, alpha=0.9, ls="", label=_label(group.label))
+        if not ends:
+            return ""
+        low, high = np.concatenate(ends).min() - 5, min(np.concatenate(ends).max() + 5, 102)
+        axes.plot([low, high], [low, high], color=_INK, alpha=0.5, lw=0.8, ls=(0, (4, 3)), zorder=0)
+        axes.set(xlim=(low, high), ylim=(low, high), xlabel="Mixed-Same, %", ylabel="Mixed-Rand, %", aspect="equal")
+        axes.grid(color=_INK, alpha=0.12)
+        if crowded:
+            _legend_above(axes, 4.1)
+        else:
+            axes.legend(loc="upper left", handletextpad=0.3, borderaxespad=0.2)
+    return drawing.svg
+
+
+def plot_gaps(comparison: Comparison) -> str:
+    """BG-Gap of each method with its 95 % interval."""
+    groups = [(i, g) for i, g in enumerate(comparison.groups) if g.get("bg_gap", "mixed_same-mixed_rand")]
+    if not groups:
+        return ""
+    with _drawing("gaps", 4.8, 0.6 + 0.3 * len(groups)) as (axes, drawing):
+        for row, (i, group) in enumerate(groups):
+            cell = group.cells["bg_gap", "mixed_same-mixed_rand", None]
+            axes.barh(row, 100 * cell.mean, 0.56, color=_colour(i))
+            _whisker(axes, cell, row, horizontal=True)
+        axes.set_yticks(range(len(groups)), [_label(g.label) for _, g in groups])
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.axvline(0, color=_INK, lw=0.8)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("BG-Gap: points lost on backgrounds of another class")
+        axes.grid(axis="x", color=_INK, alpha=0.12)
+    return drawing.svg
+
+
+def plot_variants(comparison: Comparison) -> str:
+    """Accuracy of each method on each variant, with 95 % intervals."""
+    measured = {d for g in comparison.groups for m, d, name in g.cells if m == "accuracy" and name is None}
+    datasets = [d for d in VARIANTS if d in measured] + sorted(measured - set(VARIANTS))
+    cells = [[group.get("accuracy", d) for d in datasets] for group in comparison.groups]
+    return _bars(
+        "variants", [g.label for g in comparison.groups], [dataset_title(d) for d in datasets], cells, least=6.3
+    )
+
+
+def plot_classes(groups: Sequence[Group], classes: Sequence[str], dataset: str) -> str:
+    """Accuracy of each method on each class of one dataset, with 95 % intervals."""
+    cells = [[group.get("accuracy", dataset, name) for name in classes] for group in groups]
+    return _bars(f"classes {dataset}", [g.label for g in groups], list(classes), cells, least=10.4)
+
+
+def plot_curves(comparison: Comparison, term: str = "loss") -> str:
+    """A logged term over the steps of every run, drawn together to at most 200 points a run."""
+    with _drawing(f"curve {term}", 10.4, 2.7) as (axes, drawing):
+        for i, group in enumerate(comparison.groups):
+            label = _label(group.label)
+            for run in group.runs:
+                points = np.array([(s["step"], s[term]) for s in run.log if isinstance(s.get(term), int | float)])
+                if len(points):
+                    chunks = np.array_split(points, min(len(points), _CURVE_POINTS))
+                    x, y = np.array([chunk.mean(axis=0) for chunk in chunks]).T
+                    axes.plot(x, y, color=_colour(i), lw=1.3, alpha=0.9, label=label)
+                    label = ""
+        if not axes.lines:
+            return ""
+        axes.set(xlabel="step", ylabel=term)
+        axes.grid(axis="y", color=_INK, alpha=0.12)
+        _legend_above(axes, 10.4)
+    return drawing.svg
+
+
+def plot_sweep(points: Sequence[SweepPoint], *, name: str) -> str:
+    """Measures over the setting that was varied: weight, temperature, number of negatives.
+
+    Args:
+        points: several at one `x` (seeds) are drawn as their mean with the standard deviation (ddof=1).
+        name: the setting, under the axis; it is logarithmic where positive values span more than a factor of 20.
+
+    Raises:
+        ValueError: there is no point.
+    """
+    if not points:
+        raise ValueError(f"nothing to draw over {name}: the sweep has no results yet")
+    values = sorted({p.x for p in points})
+    with _drawing(f"sweep {name}", 4.8, 3.4) as (axes, drawing):
+        for i, metric in enumerate(dict.fromkeys(p.metric for p in points)):
+            seeds = [[100 * p.value for p in points if p.metric == metric and p.x == x] for x in values]
+            there = [
+                (x, np.mean(v), np.std(v, ddof=1) if len(v) > 1 else 0) for x, v in zip(values, seeds, strict=True) if v
+            ]
+            x, mean, std = np.array(there).T
+            line = axes.errorbar(x, mean, std if std.any() else None, color=_colour(i), marker=_marker(i), ms=5, lw=1.3)
+            line.set_label(_label(metric))
+        if values[0] > 0 and values[-1] / values[0] > 20:
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        axes.set_xticks(values, [f"{x:g}" for x in values])
+        axes.set(xlabel=name, ylabel="%")
+        axes.grid(color=_INK, alpha=0.12)
+        _legend_above(axes, 4.8)
+    return drawing.svg
+
+
+def _bars(
+    name: str, labels: Sequence[str], places: Sequence[str], cells: Sequence[Sequence[Cell | None]], *, least: float
+) -> str:
+    """Grouped bars: at each place one for each label; `least` inches wide."""
+    if not any(cell for row in cells for cell in row):
+        return ""
+    width = 0.8 / len(labels)
+    inches = min(max(least, 0.11 * len(places) * len(labels)), 24)
+    with _drawing(name, inches, 3.0 + 0.2 * len(labels)) as (axes, drawing):
+        for i, (label, row) in enumerate(zip(labels, cells, strict=True)):
+            there = [(place - 0.4 + width * (i + 0.5), cell) for place, cell in enumerate(row) if cell]
+            heights = [100 * cell.mean for _, cell in there]
+            axes.bar([x for x, _ in there], heights, 0.9 * width, color=_colour(i), label=_label(label))
+            for x, cell in there:
+                _whisker(axes, cell, x)
+        long = max(map(len, places)) * len(places) > 11 * inches
+        axes.set_xticks(
+            range(len(places)),
+            [_label(p) for p in places],
+            rotation=35 if long else 0,
+            ha="right" if long else "center",
+        )
+        axes.tick_params(axis="x", length=0)
+        axes.set(ylim=(0, 100), xlim=(-0.6, len(places) - 0.4), ylabel="accuracy, %")
+        axes.grid(axis="y", color=_INK, alpha=0.12)
+        _legend_above(axes, inches)
+    return drawing.svg
+
+
+def _legend_above(axes: Axes, inches: float) -> None:
+    """A legend over the plot, in as many columns as fit into so many inches."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = int(inches * 11) // (max(map(len, labels)) + 5)
+    axes.figure.legend(handles, labels, ncols=max(columns, 1), loc="outside upper left", handlelength=1.2)
+
+
+def _whisker(axes: Axes, cell: Cell, place: float, *, horizontal: bool = False) -> None:
+    if cell.low is None or cell.high is None:
+        return
+    ends, same = [100 * cell.low, 100 * cell.high], [place, place]
+    x, y = (ends, same) if horizontal else (same, ends)
+    axes.plot(x, y, color=_INK, lw=1.1, alpha=0.75, solid_capstyle="butt")
+
+
+def _label(text: str) -> str:
+    """Short enough for a plot; a leading underscore would hide it from the legend."""
+    text = text if len(text) <= 32 else text[:31] + "…"
+    return f"\u200b{text}" if text.startswith("_") else text
+
+
+def _colour(i: int) -> str:
+    return COLOURS[i % len(COLOURS)]
+
+
+def _marker(i: int) -> str:
+    return _MARKERS[(i + i // len(COLOURS)) % len(_MARKERS)]  # another shape where colours start again

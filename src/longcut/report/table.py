@@ -1,0 +1,211 @@
+"""The table of a comparison, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from longcut.report.groups import Cell, Group
+
+if TYPE_CHECKING:
+    from longcut.report.compare import Comparison
+
+_TITLES = {
+    "original": "Original",
+    "only_fg": "Only-FG",
+    "no_fg": "No-FG",
+    "only_bg_b": "Only-BG-B",
+    "only_bg_t": "Only-BG-T",
+    "mixed_same": "Mixed-Same",
+    "mixed_rand": "Mixed-Rand",
+    "mixed_next": "Mixed-Next",
+}
+_FORMATS = ("text", "markdown", "csv", "json", "html")
+_NOTHING = "\u2013"
+_ABOUT = ("seeds", "n", "selected by", "starting weights")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A measure on a dataset."""
+
+    metric: str
+    dataset: str
+
+    @property
+    def title(self) -> str:
+        """As people read it."""
+        name = "~".join(dataset_title(part) for part in self.dataset.split("~"))
+        if self.metric == "accuracy":
+            return name
+        if self.metric == "bg_gap":
+            return "BG-Gap"
+        return f"{self.metric.replace('_', ' ').capitalize()}, {name}"
+
+    @property
+    def is_cosine(self) -> bool:
+        """Whether the measure is a similarity and no share of images."""
+        return self.metric == "feature_consistency"
+
+
+def dataset_title(name: str) -> str:
+    """The papers' spelling of a variant, other names as they are."""
+    return _TITLES.get(name, name)
+
+
+def environment() -> Environment:
+    """The report's templates, escaping every value."""
+    return Environment(
+        loader=PackageLoader("longcut.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def format_number(value: float, column: Column) -> str:
+    """Percent (or points) with one decimal, a cosine with three."""
+    text = f"{value:.3f}" if column.is_cosine else f"{100 * value:.1f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def format_cell(cell: Cell | None, column: Column) -> tuple[str, str]:
+    """A value and its spread: standard deviation of several runs, 95 % interval of a single one."""
+    if cell is None:
+        return _NOTHING, ""
+    value = format_number(cell.mean, column)
+    if cell.std is not None:
+        return value, f"± {format_number(cell.std, column)}"
+    if cell.low is None or cell.high is None:
+        return value, ""
+    return value, f"[{format_number(cell.low, column)}, {format_number(cell.high, column)}]"
+
+
+def format_table(comparison: Comparison, form: str = "text") -> str:
+    """The comparison as a table.
+
+    Args:
+        comparison: what `compare` made.
+        form: `text`, `markdown` or `html` (percent with one decimal, notes beneath), `csv` (a line a measure) or `json`
+            (both with raw values, per class as well).
+
+    Raises:
+        ValueError: no such form.
+    """
+    if form not in _FORMATS:
+        raise ValueError(f"no table as '{form}': choose one of {', '.join(_FORMATS)}")
+    if form == "csv":
+        return _csv(comparison)
+    if form == "json":
+        return (
+            json.dumps({"notes": comparison.notes, "rows": _records(comparison)}, indent=1, ensure_ascii=False) + "\n"
+        )
+    if form == "html":
+        parts = [(f"Top-1 accuracy and BG-Gap in percent; {reading(comparison)}.", comparison.columns, True)]
+        if comparison.further:
+            parts.append(("Further measures", comparison.further, not comparison.columns))
+        tables = [(caption, columns, _body(comparison, columns, about)) for caption, columns, about in parts if columns]
+        return environment().get_template("table.html").render(tables=tables, comparison=comparison, about=_ABOUT)
+    return _plain(comparison, _markdown if form == "markdown" else _aligned)
+
+
+def reading(comparison: Comparison) -> str:
+    """How the spread beside a value is to be read."""
+    several = any(len(group.runs) > 1 for group in comparison.groups)
+    single = any(len(group.runs) == 1 for group in comparison.groups)
+    parts = ["± is the standard deviation over seeds"] * several + ["[ ] is the 95 % interval of a single run"] * single
+    return ", ".join(parts)
+
+
+def _plain(comparison: Comparison, render: Any) -> str:
+    tables = []
+    for columns in (comparison.columns, comparison.further):
+        if columns:
+            about = columns is comparison.columns or not comparison.columns
+            head = ["", *(c.title for c in columns), *(_ABOUT if about else ())]
+            rows = [
+                [label, *(" ".join(c).strip() for c in cells), *facts]
+                for label, cells, facts in _body(comparison, columns, about)
+            ]
+            tables.append(render(head, rows))
+    notes = [f"In percent (cosines as they are); {reading(comparison)}.", *comparison.notes]
+    mark = "- " if render is _markdown else ""
+    return "\n\n".join(tables) + "\n\n" + "\n".join(mark + note for note in notes) + "\n"
+
+
+def _body(
+    comparison: Comparison, columns: Sequence[Column], about: bool
+) -> list[tuple[str, list[tuple[str, str]], list[str]]]:
+    """Label, values with their spread, and what they rest on, for each group."""
+    return [
+        (
+            group.label,
+            [format_cell(group.get(c.metric, c.dataset), c) for c in columns],
+            _facts(group, columns) if about else [],
+        )
+        for group in comparison.groups
+    ]
+
+
+def _facts(group: Group, columns: Sequence[Column]) -> list[str]:
+    counts = [cell.n for c in columns if (cell := group.get(c.metric, c.dataset)) is not None]
+    n = " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else _NOTHING
+    seeds = ", ".join(_NOTHING if seed is None else str(seed) for seed in group.seeds)
+    return [seeds, n, group.selection, group.starting_weights]
+
+
+def _aligned(head: list[str], rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
+    ]
+    return "\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]])
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
+
+    return "\n".join([line(head), "|" + " --- |" * len(head), *(line(row) for row in rows)])
+
+
+def _records(comparison: Comparison) -> list[dict[str, Any]]:
+    """One record for each measure of each group, with raw values."""
+    return [
+        {
+            "label": group.label,
+            "method": group.method,
+            "metric": metric,
+            "dataset": dataset,
+            "class": name,
+            "mean": cell.mean,
+            "std": cell.std,
+            "low": cell.low,
+            "high": cell.high,
+            "n": cell.n,
+            "values": list(cell.values),
+            "seeds": list(group.seeds),
+            "selection": group.selection,
+            "starting_weights": group.starting_weights,
+            "data_hash": sorted(cell.hashes),
+        }
+        for group in comparison.groups
+        for (metric, dataset, name), cell in group.cells.items()
+    ]
+
+
+def _csv(comparison: Comparison) -> str:
+    records = _records(comparison)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(records[0]) if records else [], lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in record.items()})
+    return stream.getvalue()

@@ -1,0 +1,131 @@
+"""What the numbers say, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longcut.report.compare import Comparison
+from longcut.report.groups import Cell, Group
+
+_GAP = ("bg_gap", "mixed_same-mixed_rand")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A headline of one or two sentences, and a sentence on each method that it leaves out."""
+
+    headline: str
+    details: tuple[str, ...] = ()
+
+
+def judge(comparison: Comparison) -> Verdict:
+    """Say how far each method leans on backgrounds, against the baseline, and what that costs.
+
+    Two figures count as different where their 95 % intervals do not overlap; where they do, the words say so.
+    """
+    measured = [group for group in comparison.groups if group.get(*_GAP) is not None]
+    if not measured:
+        return Verdict(
+            "How far these models lean on backgrounds was not measured: it takes results on mixed_same and mixed_rand."
+        )
+    baseline = comparison.baseline
+    if baseline is None or baseline not in measured:
+        first, *rest = sorted(measured, key=_gap_of)
+        return Verdict(_alone(first), tuple(_alone(group) for group in rest))
+    rest = sorted((group for group in measured if group is not baseline), key=lambda g: _rank(g, baseline))
+    sentences = [_against(group, baseline) for group in rest]
+    return Verdict(" ".join([_alone(baseline), *sentences[:1]]), tuple(sentences[1:]))
+
+
+def _gap(group: Group) -> Cell:
+    cell = group.get(*_GAP)
+    assert cell is not None  # judge() leaves out groups without it
+    return cell
+
+
+def _gap_of(group: Group) -> float:
+    return _gap(group).mean
+
+
+def _rank(group: Group, baseline: Group) -> tuple[bool, float]:
+    """What leans less than the baseline first, and of that what is best on foreign backgrounds."""
+    ours, theirs, swapped = _gap(group), _gap(baseline), group.get("accuracy", "mixed_rand")
+    less = ours.mean < theirs.mean and not _overlap(ours, theirs) and not _learnt_less(group, baseline)
+    return not less, -swapped.mean if swapped else 0.0
+
+
+def _learnt_less(group: Group, baseline: Group) -> bool:
+    ours, theirs = group.get("accuracy", "mixed_rand"), baseline.get("accuracy", "mixed_rand")
+    return ours is not None and theirs is not None and ours.mean < theirs.mean
+
+
+def _alone(group: Group) -> str:
+    gap = _gap(group)
+    if gap.low is None or gap.high is None:
+        return f"{group.label} has a BG-Gap of {_points(gap)}, measured without an interval."
+    if gap.low <= 0 <= gap.high:
+        return f"{group.label} shows no measurable reliance on backgrounds: BG-Gap {_points(gap)}."
+    if gap.high < 0:
+        return f"{group.label} does better on foreign backgrounds than on fitting ones: BG-Gap {_points(gap)}."
+    return f"{group.label} leans on backgrounds: on those of another class it loses {_points(gap)}."
+
+
+def _against(group: Group, baseline: Group) -> str:
+    ours, theirs = _gap(group), _gap(baseline)
+    if ours.hashes != theirs.hashes:
+        figure = f"BG-Gap {_points(ours)}"
+        return f"{group.label} was measured on other images ({figure}) and cannot be set against {baseline.label}."
+    return f"{group.label} loses {_points(ours)}{_difference(ours, theirs, baseline.label)}{_cost(group, baseline)}."
+
+
+def _difference(ours: Cell, theirs: Cell, name: str) -> str:
+    if ours.low is None or ours.high is None or theirs.low is None or theirs.high is None:
+        return ", and without intervals that says little"
+    if _overlap(ours, theirs):
+        return f"; the intervals overlap, so these results do not show that it leans less or more than {name}"
+    if ours.mean > theirs.mean:
+        return f", more than {name}"
+    if theirs.mean <= 0:
+        return f", less than {name}"
+    share = min(100 * (1 - ours.mean / theirs.mean), 100)
+    measurable = ", which is no measurable reliance" if ours.low <= 0 else ""
+    return f", {share:.0f} % less{measurable}"
+
+
+def _cost(group: Group, baseline: Group) -> str:
+    """What happens to accuracy, on foreign backgrounds and on original images."""
+    places = (("on foreign backgrounds", "mixed_rand"), ("on original images", "original"))
+    changes = [change for place in places if (change := _change(group, baseline, *place))]
+    words = f"; it is {' and '.join(changes)}" if changes else ""
+    if _learnt_less(group, baseline):
+        words += " (a model that has learnt little has little to lose)"
+    return words
+
+
+def _change(group: Group, baseline: Group, where: str, dataset: str) -> str:
+    ours, theirs = group.get("accuracy", dataset), baseline.get("accuracy", dataset)
+    if ours is None or theirs is None or ours.hashes != theirs.hashes:
+        return ""
+    change = f"{100 * (ours.mean - theirs.mean):+.1f}"
+    if float(change) == 0:
+        return f"as good {where}"
+    unsure = " (the intervals overlap)" if _overlap(ours, theirs) else ""
+    return f"{change[1:]} points {'better' if change[0] == '+' else 'worse'} {where}{unsure}"
+
+
+def _overlap(a: Cell, b: Cell) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return True
+    return a.low <= b.high and b.low <= a.high
+
+
+def _points(cell: Cell) -> str:
+    value = f"{_percent(cell.mean)} points"
+    if cell.low is None or cell.high is None:
+        return value
+    return f"{value} (95 % interval {_percent(cell.low)} to {_percent(cell.high)})"
+
+
+def _percent(value: float) -> str:
+    text = f"{100 * value:.1f}"
+    return "0.0" if text == "-0.0" else text.replace("-", "\u2212")
