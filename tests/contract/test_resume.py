@@ -1,0 +1,287 @@
+"""A run that was cut off and resumed equals the unbroken run: its log byte for byte, its state bit for bit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from made_images import write_images, write_masks
+
+from longcut.backbones import SmallConvNet
+from longcut.core import Method
+from longcut.engine.checkpoint import load_checkpoint, save_checkpoint
+from longcut.engine.logs import RunLog
+from longcut.engine.settings import Settings, resolve
+from longcut.engine.train import train
+from longcut.methods import ERM
+from longcut.recipes import training
+from longcut.recipes.training import Inputs, train_run
+
+pytestmark = pytest.mark.usefixtures("one_process")
+
+CHANGES: dict[str, Any] = {
+    "batch_size": 6,
+    "image_size": 32,
+    "precision": "fp32",
+    "cache": "memory",
+    "log_every": 1,
+    "checkpoint_every": 7,
+}
+"""An epoch is 4 steps, so that step 7 is in the middle of the second."""
+
+
+def settings(preset: str = "clad_plus_small", **changes: Any) -> Settings:
+    return resolve(preset, {**CHANGES, **changes})
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """Training images with masks, and a validation split."""
+    folder = tmp_path_factory.mktemp("images")
+    write_images(folder / "data" / "train", count=8)
+    write_images(folder / "data" / "val", count=2, seed=1)
+    write_masks(folder / "masks" / "train", count=8)
+    return Inputs(folder / "data", folder / "masks")
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    assert (one / "log.jsonl").read_bytes() == (two / "log.jsonl").read_bytes()
+    for name in ("checkpoint.pt", "best_val.pt"):
+        assert_same(load_checkpoint(one / name), load_checkpoint(two / name), name)
+
+
+def assert_same(one: Any, two: Any, where: str) -> None:
+    """Equal in every tensor, number and text."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, two), where
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys(), where
+        for key in one:
+            assert_same(one[key], two[key], f"{where} {key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(two), where
+        for place, (a, b) in enumerate(zip(one, two, strict=True)):
+            assert_same(a, b, f"{where} {place}")
+    else:
+        assert one == two, where
+
+
+def signalled(at: int) -> Callable[..., Iterator[dict[str, torch.Tensor]]]:
+    """`train` in a process that gets a SIGTERM during a step."""
+
+    def wrapped(*arguments: Any, **options: Any) -> Iterator[dict[str, torch.Tensor]]:
+        for step, logs in enumerate(train(*arguments, **options), 1):
+            if step == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield logs
+
+    return wrapped
+
+
+@pytest.mark.parametrize("preset", ["base_small", "clad_plus_small", "base_mr_small"])
+def test_a_run_stopped_by_sigterm_goes_on_as_if_it_had_not_been(
+    preset: str, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped twice, each time in the middle of an epoch and beside `checkpoint_every`; with BatchNorm."""
+    chosen = settings(preset, steps=14)
+    assert train_run(chosen, inputs, tmp_path / "unbroken")
+    said: list[str] = []
+    for at in (5, 4):
+        monkeypatch.setattr(training, "train", signalled(at))
+        assert not train_run(chosen, inputs, tmp_path / "broken", resume=at != 5, say=said.append)
+    monkeypatch.setattr(training, "train", train)
+    assert said[-1] == "stopped after step 9 of 14; go on with --resume"
+    assert load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["step"] == 9
+    torch.rand(3)
+    assert train_run(chosen, inputs, tmp_path / "broken", resume=True, say=said.append)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+
+
+def test_accumulation_workers_and_fp16_resume_too(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"accumulate": 2, "workers": 1, "precision": "fp16", "optimizer.name": "sgd", "lr": 0.01}
+    chosen = settings("base_small", steps=6, **changes)
+    assert train_run(chosen, inputs, tmp_path / "unbroken")
+    monkeypatch.setattr(training, "train", signalled(3))
+    assert not train_run(chosen, inputs, tmp_path / "broken")
+    monkeypatch.setattr(training, "train", train)
+    assert train_run(chosen, inputs, tmp_path / "broken", resume=True)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+
+
+def test_workers_change_nothing(inputs: Inputs, tmp_path: Path) -> None:
+    logs = []
+    for workers in (0, 2):
+        train_run(settings(steps=5, workers=workers), inputs, tmp_path / str(workers))
+        logs.append((tmp_path / str(workers) / "log.jsonl").read_bytes())
+    assert logs[0] == logs[1]
+
+
+def test_a_finished_run_is_left_as_it_is(inputs: Inputs, tmp_path: Path) -> None:
+    chosen, said = settings("base_small", steps=2), []
+    train_run(chosen, inputs, tmp_path / "run")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
+    assert train_run(chosen, inputs, tmp_path / "run", resume=True, say=said.append)
+    assert said == [f"{tmp_path / 'run'} is finished: 2 steps are done"]
+    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
+
+
+def command(inputs: Inputs, out: Path, *words: str) -> list[str]:
+    changes = [f"{key}={value}" for key, value in CHANGES.items()]
+    given = ["--data", str(inputs.data), "--masks", str(inputs.masks), "--out", str(out)]
+    return [str(Path(sys.executable).parent / "longcut"), "train", "clad_plus_small", *given, *changes, *words]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+
+
+def kill_when(process: subprocess.Popen[bytes], log: Path, lines: int) -> None:
+    """SIGKILL the process and all that it started, once the log has so many lines."""
+    patience = time.monotonic() + 100
+    while not (log.exists() and log.read_bytes().count(b"\n") >= lines):
+        assert process.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < patience, "the run did not come so far"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(inputs: Inputs, tmp_path: Path) -> None:
+    """SIGKILL at a random moment; the run's log and checkpoints then equal the unbroken run's."""
+    steps = 60
+    killed = command(inputs, tmp_path / "broken", f"steps={steps}")
+    with subprocess.Popen(killed, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        kill_when(process, tmp_path / "broken" / "log.jsonl", random.randint(2, 50))
+    written = (tmp_path / "broken" / "log.jsonl").read_bytes()
+    chosen = settings(steps=steps)
+    assert train_run(chosen, inputs, tmp_path / "broken", resume=True)
+    assert train_run(chosen, inputs, tmp_path / "unbroken")
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+    whole = written[: written.rindex(b"\n")]
+    assert (tmp_path / "unbroken" / "log.jsonl").read_bytes().startswith(whole), "other numbers before it was killed"
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_two_processes_goes_on_as_if_it_had_not_been(inputs: Inputs, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python"]
+    words = ["steps=40", "norm=group"]
+    unbroken = [*torchrun, *command(inputs, tmp_path / "unbroken", *words)]
+    broken = [*torchrun, *command(inputs, tmp_path / "broken", *words)]
+    subprocess.run(unbroken, env=environment(), check=True, capture_output=True)
+    with subprocess.Popen(broken, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        kill_when(process, tmp_path / "broken" / "log.jsonl", random.randint(8, 35))
+    with pytest.raises(ValueError, match="was written by 2 processes and cannot be continued by 1"):
+        train_run(settings(steps=40, norm="group"), inputs, tmp_path / "broken", resume=True)
+    subprocess.run([*broken, "--resume"], env=environment(), check=True, capture_output=True)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+
+
+# What is there is whole, whatever happens while it is written.
+
+
+def method() -> Method:
+    torch.manual_seed(0)
+    return ERM(SmallConvNet(), num_classes=3)
+
+
+@pytest.mark.parametrize("target", ["torch.save", "os.fsync"])
+def test_a_full_disk_leaves_the_former_checkpoint_whole(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, method(), step=1, about={})
+    former = path.read_bytes()
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(target, full)
+    with pytest.raises(OSError, match=r"cannot write .*checkpoint\.pt \(.*No space left.*\); the .* before is whole"):
+        save_checkpoint(path, method(), step=2, about={})
+    assert path.read_bytes() == former
+    assert load_checkpoint(path)["step"] == 1
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["checkpoint.pt"]
+
+
+def test_a_file_that_cannot_grow_leaves_the_former_checkpoint_whole(tmp_path: Path) -> None:
+    """The system itself refuses to write on, in the middle of the file."""
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, method(), step=1, about={})
+    former = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(former) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="the checkpoint that was there before is whole"):
+            save_checkpoint(path, method(), step=2, about={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == former
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["checkpoint.pt"]
+
+
+def test_a_run_goes_on_after_its_disk_was_full(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings("base_small", steps=16, validate_epochs=False)
+    assert train_run(chosen, inputs, tmp_path / "unbroken")
+    save, saved = torch.save, []
+
+    def second_fails(state: Any, file: Any) -> None:
+        saved.append(state)
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr("torch.save", second_fails)
+    with pytest.raises(OSError, match="No space left"):
+        train_run(chosen, inputs, tmp_path / "broken")
+    assert load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["step"] == 7
+    assert train_run(chosen, inputs, tmp_path / "broken", resume=True)
+    assert (tmp_path / "unbroken" / "log.jsonl").read_bytes() == (tmp_path / "broken" / "log.jsonl").read_bytes()
+
+
+def test_what_a_killed_run_logged_after_its_checkpoint_is_dropped(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    lines = [json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(1, 5)]
+    log.write_text("".join(lines) + '{"step": 5, "lo')
+    with RunLog(tmp_path, 3) as resumed:
+        resumed.write(4, {"loss": 0.5})
+    assert log.read_text() == "".join(lines[:3]) + '{"step": 4, "loss": 0.5}\n'
+
+
+def test_a_log_is_not_lost_where_it_cannot_be_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 1, "loss": 1.0}\n{"step": 2, "loss": 1.0}\n')
+    former = log.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            RunLog(tmp_path, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert log.read_bytes() == former
+
+
+def test_a_killed_start_can_be_resumed(inputs: Inputs, tmp_path: Path) -> None:
+    """Killed while the settings were written, and before the first checkpoint."""
+    chosen = settings("base_small", steps=2)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.part").write_text("preset = ")
+    assert train_run(chosen, inputs, tmp_path / "run", resume=True)
+    (tmp_path / "run" / "checkpoint.pt").unlink()
+    first = (tmp_path / "run" / "log.jsonl").read_bytes()
+    assert train_run(chosen, inputs, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == first

@@ -1,0 +1,173 @@
+"""Two processes equal one with the same global batch, and accumulation equals a larger batch.
+
+In float32 on a network without BatchNorm. All cases run in one pair of processes, which is started once.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from made_batches import CLASSES, made_batch, small_net
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
+from torch.nn import functional
+
+from longcut.core import Batch, Method
+from longcut.core.distributed import gather, on_first_process_first, rank, world_size
+from longcut.engine import train
+from longcut.engine.launch import Stopper
+from longcut.methods import CLAD, ERM
+
+STEPS = 4
+
+
+class Alternating(Method):
+    """Two networks that learn in turn, the second from what the first has just become, and a momentum copy.
+
+    The features' mean over all processes, a buffer, is read by the second yield.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone, self.rival, self.copy = small_net(), small_net(), small_net()
+        self.copy.load_state_dict(self.backbone.state_dict())
+        self.copy.requires_grad_(False)
+        self.head = nn.Linear(16, CLASSES)
+        self.register_buffer("mean", torch.zeros(16))
+        self.mean: Tensor
+
+    def training_step(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        yield {"cross_entropy": functional.cross_entropy(self(batch.images), batch.targets)}
+        with torch.no_grad():
+            self.mean.lerp_(gather(self.encode(batch.images)).mean(0), 0.5)
+        distance = (self.rival(batch.images) - self.copy(batch.images) - self.mean).square().mean()
+        yield {"distance": distance}
+
+    def after_update(self) -> None:
+        with torch.no_grad():
+            for slow, fast in zip(self.copy.parameters(), self.backbone.parameters(), strict=True):
+                slow.lerp_(fast, 0.1)
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.backbone(images)
+
+    def classify(self, features: Tensor) -> Tensor:
+        return self.head(features)
+
+
+def make(case: str) -> Method:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"num_classes": CLASSES, "num_negatives": 5}
+    makers = {
+        "erm": lambda: ERM(small_net(), num_classes=CLASSES),
+        "erm_accumulated": lambda: ERM(small_net(), num_classes=CLASSES),
+        "clad": lambda: CLAD(small_net(), **options),
+        "clad_plus": lambda: CLAD(small_net(), **options, supervise_positives=True, joint_forward=True),
+        "alternating": Alternating,
+    }
+    return makers[case]()
+
+
+CASES = ("erm", "erm_accumulated", "clad", "clad_plus", "alternating")
+
+
+def cut(batch: Batch, parts: int) -> list[Batch]:
+    """Contiguous slices, as the loader's order cuts them."""
+    tensors: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    chunks = {name: t.chunk(parts) for name, t in tensors.items() if t is not None}
+    return [Batch(**{name: c[part] for name, c in chunks.items()}) for part in range(parts)]
+
+
+def run(case: str, accumulate: int = 1) -> dict[str, Any]:
+    """This process's share of a few steps: the state afterwards, and the losses as means over the processes."""
+    method = make(case)
+    batches = [made_batch(8, seed=step) for step in range(STEPS)]
+    slices = [part for batch in batches for part in cut(batch, accumulate)]
+    mine = [cut(part, world_size())[rank()] for part in slices]
+    optimizer = torch.optim.SGD(method.parameter_groups(0.1), lr=0.1, momentum=0.9, weight_decay=1e-3)
+    logs = []
+    for terms in train(method, mine, optimizer, accumulate=accumulate):
+        total = terms["loss"].clone()
+        if world_size() > 1:
+            dist.all_reduce(total)
+        logs.append(float(total) / world_size())
+    return {"losses": torch.tensor(logs), "state": method.state_dict()}
+
+
+def process(place: int, folder: str) -> None:
+    """All cases in one of two processes; what it found goes to a file."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=place, world_size=2)
+    try:
+        found: dict[str, Any] = {case: run(case, 2 if case == "erm_accumulated" else 1) for case in CASES}
+        found |= {"failure": shared_failure(), "asked": one_is_asked(place)}
+        torch.save(found, Path(folder, f"{place}.pt"))
+    except Exception:
+        Path(folder, f"{place}.txt").write_text(traceback.format_exc())
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def shared_failure() -> str:
+    """What each process is told when the first one fails in work that it does for all."""
+
+    def fail() -> None:
+        raise ValueError(f"said by process {rank()}")
+
+    try:
+        on_first_process_first(fail)
+    except ValueError as error:
+        return str(error)
+    return "nothing"
+
+
+def one_is_asked(place: int) -> list[bool]:
+    """Whether the processes stop, before and after the second of them is asked to."""
+    with Stopper() as stopper:
+        before = stopper.asked()
+        if place == 1:
+            stopper._receive(15, None)  # type: ignore[arg-type]
+        return [before, stopper.asked()]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("pair")
+    spawn(process, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"{place}.pt") for place in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_equal_one(case: str, pair: list[dict[str, Any]]) -> None:
+    alone = run(case)
+    for found in pair:
+        torch.testing.assert_close(found[case]["losses"], alone["losses"], rtol=1e-5, atol=1e-5)
+        for name, tensor in alone["state"].items():
+            torch.testing.assert_close(found[case]["state"][name], tensor, rtol=1e-5, atol=1e-5, msg=f"{case} {name}")
+    for name, tensor in pair[0][case]["state"].items():
+        assert torch.equal(tensor, pair[1][case]["state"][name]), f"the processes differ in {name}"
+    start = make(case).state_dict()
+    assert any((start[name] - tensor).abs().max() > 1e-2 for name, tensor in alone["state"].items()), "nothing moved"
+
+
+def test_accumulation_equals_a_larger_batch() -> None:
+    once, twice = run("erm"), run("erm", accumulate=2)
+    torch.testing.assert_close(twice["losses"], once["losses"], rtol=1e-5, atol=1e-5)
+    for name, tensor in once["state"].items():
+        torch.testing.assert_close(twice["state"][name], tensor, rtol=1e-5, atol=1e-5)
+
+
+def test_a_failure_of_the_first_process_is_every_one_s(pair: list[dict[str, Any]]) -> None:
+    assert [found["failure"] for found in pair] == ["said by process 0"] * 2
+
+
+def test_a_signal_to_one_process_stops_all(pair: list[dict[str, Any]]) -> None:
+    assert [found["asked"] for found in pair] == [[False, True]] * 2

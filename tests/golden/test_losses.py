@@ -1,0 +1,61 @@
+"""The first twenty losses of each method at a fixed seed, as they were when they were stored.
+
+What these guard is that nobody changes the numbers of a run without meaning to: the order of images, the augmentation,
+the starting weights, the losses. Where a change means to, renew the values:
+
+    python tests/golden/test_losses.py
+
+writes `losses.json` beside this file; say in the commit why they changed. The tolerance allows for other versions of
+torch and other processors, in float32 and without BatchNorm.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from made_images import write_images, write_masks
+
+from longcut.engine.settings import resolve
+from longcut.recipes.training import Inputs, train_run
+
+STORED = Path(__file__).with_name("losses.json")
+PRESETS = ("base_small", "base_mr_small", "clad_small", "clad_plus_small")
+
+
+def losses(preset: str, folder: Path) -> list[float]:
+    """`loss` of 20 steps on made images."""
+    if not (folder / "data").exists():
+        write_images(folder / "data")
+        write_masks(folder / "masks")
+    changes = {
+        "steps": 20,
+        "batch_size": 6,
+        "image_size": 32,
+        "precision": "fp32",
+        "norm": "none",
+        "cache": "memory",
+        "log_every": 1,
+    }
+    train_run(resolve(preset, changes), Inputs(folder / "data", folder / "masks"), folder / preset)
+    lines = (folder / preset / "log.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("preset", PRESETS)
+def test_losses_are_those_that_were_stored(preset: str, tmp_path: Path) -> None:
+    stored = json.loads(STORED.read_text())[preset]
+    assert len(stored) == 20
+    assert losses(preset, tmp_path) == pytest.approx(stored, rel=1e-3)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        found = {name: [round(loss, 6) for loss in losses(name, Path(made))] for name in PRESETS}
+    STORED.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}\n")
