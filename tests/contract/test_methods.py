@@ -66,6 +66,15 @@ class Sound(Method):
         return self.head(features)
 
 
+class DropsOut(Sound):
+    """Sound as well: what it draws while it trains comes from torch's generator."""
+
+    accumulates = False
+
+    def encode(self, images: Tensor) -> Tensor:
+        return functional.dropout(super().encode(images), 0.2, training=self.training)
+
+
 class NeedsTheUnknown(Sound):
     needs = frozenset({"colours"})
 
@@ -202,9 +211,10 @@ BROKEN = {
 }
 
 
-def test_a_sound_method_passes_and_generators_are_left_alone() -> None:
+@pytest.mark.parametrize("sound", [Sound, DropsOut])
+def test_a_sound_method_passes_and_generators_are_left_alone(sound: type[Method]) -> None:
     before = torch.get_rng_state()
-    check_method(Sound, made_batch(), num_classes=CLASSES, lr=1e-2)
+    check_method(sound, made_batch(), num_classes=CLASSES, lr=1e-2)
     assert torch.equal(before, torch.get_rng_state())
 
 

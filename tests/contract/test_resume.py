@@ -32,6 +32,8 @@ from longcut.recipes.training import Inputs, train_run
 pytestmark = pytest.mark.usefixtures("one_process")
 
 CHANGES: dict[str, Any] = {
+    "backbone.name": "convnet5",
+    "lr": 1e-3,
     "batch_size": 6,
     "image_size": 32,
     "precision": "fp32",
@@ -109,10 +111,8 @@ def test_a_run_stopped_by_sigterm_goes_on_as_if_it_had_not_been(
     assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
 
 
-def test_accumulation_workers_and_fp16_resume_too(
-    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changes = {"accumulate": 2, "workers": 1, "precision": "fp16", "optimizer.name": "sgd", "lr": 0.01}
+def test_accumulation_and_fp16_resume_too(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"accumulate": 2, "precision": "fp16", "optimizer.name": "sgd", "lr": 0.01}
     chosen = settings("base_small", steps=6, **changes)
     assert train_run(chosen, inputs, tmp_path / "unbroken")
     monkeypatch.setattr(training, "train", signalled(3))

@@ -213,8 +213,8 @@ def test_finish_alone_changes_nothing_and_flips_columns() -> None:
 
 
 def test_shrinking_averages_areas() -> None:
-    image = np.random.default_rng(2).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    means = image.reshape(4, 2, 4, 2, 3).astype(float).mean(axis=(1, 3))
+    image = np.random.default_rng(2).integers(0, 256, (12, 12, 3)).astype(np.uint8)
+    means = image.reshape(4, 3, 4, 3, 3).astype(float).mean(axis=(1, 3))
     assert np.abs(finish(image, 4, False, None) - means).max() <= 0.5
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from longcut.backbones import ResNet20, SmallConvNet, create_backbone, feature_dim
+from longcut.backbones import SmallConvNet, create_backbone, feature_dim
 
 
 def build(name: str, **options: object) -> nn.Module:
@@ -45,7 +45,7 @@ def test_resnet20_has_the_papers_size() -> None:
 
 
 def test_shortcuts_subsample_and_pad_with_zeros() -> None:
-    block = ResNet20().blocks[3].eval()
+    block = create_backbone("resnet20").blocks[3].eval()
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
     images = torch.rand(1, 16, 8, 8)

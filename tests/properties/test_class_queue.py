@@ -50,7 +50,9 @@ ALL_KEYS = torch.arange(CLASSES)
 def test_it_equals_a_dictionary_of_bounded_lists(case: tuple[int, Pushes]) -> None:
     capacity, batches = case
     lists = by_dictionary(capacity, batches)
-    negatives, mask = filled(capacity, batches).read(ALL_KEYS)
+    queue = filled(capacity, batches)
+    negatives, mask = queue.read(ALL_KEYS)
+    assert queue.counts.tolist() == [len(lists[key]) for key in range(CLASSES)]
     assert negatives.shape == (CLASSES, capacity, DIM)
     for key in range(CLASSES):
         found, expected = sorted(negatives[key][mask[key]].tolist()), sorted(lists[key])

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from longcut.backbones.small import Norm, ResNet20, SmallConvNet
+from longcut.backbones.small import Norm, SmallConvNet, resnet10, resnet20
 
-SMALL = ("convnet5", "resnet20")
+SMALL = ("convnet5", "resnet10", "resnet20")
 """Names of the networks that are ours; every other name is timm's."""
 
 
@@ -26,7 +26,7 @@ def create_backbone(
     Its interface is timm's: `backbone(images [b,c,h,w])` gives pooled features `[b,d]`, `forward_features` the map.
 
     Args:
-        name: `convnet5`, `resnet20` or a name of timm's (`resnet18`, `vit_tiny_patch16_224`, ...).
+        name: `convnet5`, `resnet10`, `resnet20` or a name of timm's (`resnet18`, `vit_tiny_patch16_224`, ...).
         small_stem: a 3x3 convolution of stride 1 and no max-pooling in front, for images of 32 or 64 px: ResNets only.
         image_size: side of the images in pixels, for the networks that are built for one size (ViTs); the others take
             any. None is the size in timm's configuration.
@@ -41,7 +41,9 @@ def create_backbone(
     if name in SMALL:
         if small_stem:
             raise ValueError(f"{name} is made for small images as it is; leave small_stem out")
-        return SmallConvNet(norm=norm or "batch") if name == "convnet5" else ResNet20()
+        return {"convnet5": lambda: SmallConvNet(norm=norm or "batch"), "resnet10": resnet10, "resnet20": resnet20}[
+            name
+        ]()
     backbone = _create_timm(name, image_size, num_classes)
     if small_stem:
         _shrink_stem(backbone, name)

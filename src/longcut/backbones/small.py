@@ -106,27 +106,39 @@ class _BasicBlock(nn.Module):
         return F.relu(residual + shortcut)
 
 
-class ResNet20(nn.Module):
-    """ResNet-20 for 32 px images, 0.27 million parameters with its classifier (`resnet20`).
+class SmallResNet(nn.Module):
+    """A residual network of basic blocks for small images, with shortcuts of option A.
 
-    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2 with n = 3 and
-    shortcuts of option A.
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2. A block whose width
+    differs from the one before it halves the map.
+
+    Args:
+        widths: channels of the first convolution and of each block; the last is the number of features.
+        stem_stride: stride of the first convolution, which no pooling follows.
     """
 
-    num_features = 64
-
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int], *, stem_stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        widths = [16] * 4 + [32] * 3 + [64] * 3
+        self.num_features = widths[-1]
+        self.conv1 = nn.Conv2d(3, widths[0], 3, stem_stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
         self.blocks = nn.Sequential(*(_BasicBlock(a, b) for a, b in pairwise(widths)))
         initialise(self)
 
-    def forward_features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 64 y x"]:
-        """Feature map before pooling; a quarter of the image's size."""
+    def forward_features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d y x"]:
+        """Feature map before pooling."""
         return self.blocks(F.relu(self.bn1(self.conv1(images))))
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 64"]:
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Features, averaged over the map."""
         return self.forward_features(images).mean(dim=(2, 3))
+
+
+def resnet10() -> SmallResNet:
+    """ResNet-10 for 64 px images, 1.2 million parameters: one block for each width, quick on a CPU."""
+    return SmallResNet((16, 32, 64, 128, 256), stem_stride=2)
+
+
+def resnet20() -> SmallResNet:
+    """ResNet-20 for 32 px images (section 4.2 with n = 3), 0.27 million parameters with its classifier."""
+    return SmallResNet((16,) * 4 + (32,) * 3 + (64,) * 3)

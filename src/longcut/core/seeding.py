@@ -13,7 +13,6 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -78,6 +77,8 @@ def keyed_uniforms(seed: int, epoch: int, indices: ArrayLike, stream: Stream, co
 
 def seed_everything(seed: int) -> None:
     """Seed torch's, numpy's and Python's global generators (networks' starting weights, dropout)."""
+    import torch
+
     torch.manual_seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002 - what strangers' code draws from
     random.seed(seed)
@@ -85,11 +86,15 @@ def seed_everything(seed: int) -> None:
 
 def generator_states() -> dict[str, Any]:
     """State of the global generators of torch, as tensors that `torch.load(weights_only=True)` reads."""
+    import torch
+
     return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
 
 
 def restore_generators(states: dict[str, Any]) -> None:
     """Put back what `generator_states` took."""
+    import torch
+
     torch.set_rng_state(states["cpu"])
     if states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])

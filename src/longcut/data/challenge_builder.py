@@ -25,13 +25,21 @@ from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.build_record import open_build, read_rows, write_rows
 from longcut.data.challenge_plan import MASKS, MIXED, VARIANTS, check_classes, draw_partners, mixed_names, unique_stems
 from longcut.data.decoding import ImageError, read_image, read_mask, write_image, write_whole
-from longcut.data.grabcut import LARGEST_SHARE
 from longcut.data.image_set import ImageSet
 from longcut.data.pasting import blend, cover, cover_box, harden
 from longcut.data.picture_grid import picture_grid
 from longcut.data.pool import Engine, map_items
 from longcut.data.segmentation import check_size
-from longcut.data.tiles import HALF, Box, black_background, box_area, box_of_mask, clip_box, tile_background
+from longcut.data.tiles import (
+    HALF,
+    LARGEST_SHARE,
+    Box,
+    black_background,
+    box_area,
+    box_of_mask,
+    foreground_box,
+    tile_background,
+)
 
 Edges = Literal["soft", "hard"]
 Format = Literal["png", "jpeg"]
@@ -244,7 +252,7 @@ def _load(source: _Source, settings: _Settings) -> _Frame | str:
     image, mask = read_image(source.image), read_mask(source.mask)
     check_size(source.image, image.shape, source.mask, mask.shape)
     mask = mask if settings.edges == "soft" else harden(mask)
-    box = _around(mask, source.box)
+    box = foreground_box(mask, source.box)
     if box is None:
         return "empty"
     if settings.size is not None:
@@ -257,15 +265,6 @@ def _load(source: _Source, settings: _Settings) -> _Frame | str:
     if box_area(box) > LARGEST_SHARE * mask.size:
         return "box_too_large"
     return _Frame(image, mask, box)
-
-
-def _around(mask: NDArray[np.uint8], given: tuple[float, ...] | None) -> Box | None:
-    """The box of the mask, widened to the one that was given; None where the mask is empty."""
-    own = box_of_mask(mask)
-    other = None if given is None else clip_box(given, *mask.shape)
-    if own is None or other is None:
-        return own
-    return min(own[0], other[0]), min(own[1], other[1]), max(own[2], other[2]), max(own[3], other[3])
 
 
 def _mixed_names(sources: Sequence[_Source], partners: dict[str, NDArray[np.int64]]) -> dict[str, list[str]]:

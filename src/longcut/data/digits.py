@@ -25,7 +25,7 @@ _SEAM = 0.6
 """Training backgrounds come from the left of this share of a photograph's width, test backgrounds from the right."""
 
 
-def build_digits(destination: Path, *, seed: int, correlation: float = 0.9) -> None:
+def build_digits(destination: Path, *, seed: int, correlation: float = 0.85) -> None:
     """Write `images/{train,test}/<digit>/*.png` and the exact masks in `masks/`, mirroring them.
 
     Args:

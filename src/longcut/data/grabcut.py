@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.tiles import Box, box_area, clip_box
+from longcut.data.tiles import LARGEST_SHARE, Box, box_area, clip_box
 
 Verdict = Literal["ok", "empty", "full", "too_small", "box_too_large", "bad_box", "unreadable"]
 
 LEAST_SHARE = 0.1
 """Share of the box that the mask must fill."""
-LARGEST_SHARE = 0.9
-"""Share of the image above which a box or a mask leaves no background."""
 _INSET = 0.1
 _RETRIES = 10
 _SMALL = 192

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.build_record import open_build, read_rows, write_rows
 from longcut.data.decoding import ImageError, image_size, read_image, read_mask, write_image
-from longcut.data.grabcut import LARGEST_SHARE, Verdict, grabcut_mask
+from longcut.data.grabcut import Verdict, grabcut_mask
 from longcut.data.image_set import ImageSet, mask_path
 from longcut.data.picture_grid import picture_grid, show_mask
 from longcut.data.pool import Engine, map_items
 from longcut.data.saliency import check_model, preset_of, saliency_mask
-from longcut.data.tiles import HALF
+from longcut.data.tiles import HALF, LARGEST_SHARE
 
 SegmentMethod = Literal["grabcut", "onnx", "u2net", "isnet", "birefnet"]
 

@@ -19,12 +19,9 @@ from numpy.typing import NDArray
 from longcut.data.augmentation import resize, resize_shorter
 from longcut.data.decoding import ImageError, read_image, read_mask
 from longcut.data.image_set import ImageSet
-from longcut.data.tiles import Box, box_area, box_of_mask, clip_box, tile_background
+from longcut.data.tiles import LARGEST_SHARE, box_area, foreground_box, tile_background
 
 CacheMode = Literal["disk", "memory", "none"]
-
-LARGEST_BOX = 0.9
-"""An image whose foreground's box covers more than this share of it lends no background, as in the challenge."""
 
 
 class Sample(NamedTuple):
@@ -75,12 +72,10 @@ def _tile(
     pixels: NDArray[np.uint8], mask: NDArray[np.uint8], box: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.uint8], bool]:
     """The image's background, and whether there is enough of it to lend."""
-    height, width = mask.shape
-    found: Box | None = None if box is None or np.isnan(box).any() else clip_box(box, height, width)
-    found = found or box_of_mask(mask)
+    found = foreground_box(mask, box)
     if found is None:
         return pixels, True
-    if box_area(found) > LARGEST_BOX * height * width:
+    if box_area(found) > LARGEST_SHARE * mask.size:
         return pixels, False
     return tile_background(pixels, found), True
 

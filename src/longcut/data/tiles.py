@@ -15,6 +15,9 @@ Box = tuple[int, int, int, int]
 HALF = 128
 """A mask's value from which on a pixel counts as foreground where yes or no is asked."""
 
+LARGEST_SHARE = 0.9
+"""A foreground whose box covers more of the image than this leaves no background to speak of."""
+
 
 def box_of_mask(mask: NDArray[np.uint8]) -> Box | None:
     """The smallest box that holds every foreground pixel.
@@ -30,6 +33,23 @@ def box_of_mask(mask: NDArray[np.uint8]) -> Box | None:
     if not len(rows):
         return None
     return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+
+
+def foreground_box(mask: NDArray[np.uint8], given: ArrayLike | None) -> Box | None:
+    """The box of the mask, widened to the one that was given.
+
+    Args:
+        mask: `[h, w]`, foreground from 128 on.
+        given: `[4]`, x1, y1, x2, y2, inclusive; None, or NaN, where there is none.
+
+    Returns:
+        Inclusive corners, or None where the mask is empty.
+    """
+    own = box_of_mask(mask)
+    other = None if given is None or np.isnan(given).any() else clip_box(given, *mask.shape)
+    if own is None or other is None:
+        return own
+    return min(own[0], other[0]), min(own[1], other[1]), max(own[2], other[2]), max(own[3], other[3])
 
 
 def clip_box(box: ArrayLike, height: int, width: int) -> Box | None:

@@ -87,7 +87,7 @@ def _part(name: str) -> str:
 
 
 def _figures(comparison: Comparison) -> dict[str, Markup]:
-    """Every plot that there is something to draw for."""
+    """Every plot; empty where there is nothing to draw."""
     names, left_out = _worst_classes(comparison, _PLOTTED_CLASSES)
     which = f"the {len(names)} worst classes" if left_out else "every class"
     drawn = {
@@ -97,7 +97,7 @@ def _figures(comparison: Comparison) -> dict[str, Markup]:
         "classes": (f"Accuracy on Mixed-Rand of {which}", plots.plot_classes(comparison.groups, names, SWAPPED)),
         "curves": ("Training loss of each run", plots.plot_curves(comparison)),
     }
-    return {name: _inline(svg, name, label) for name, (label, svg) in drawn.items() if svg}
+    return {name: _inline(svg, name, label) if svg else Markup() for name, (label, svg) in drawn.items()}
 
 
 def _inline(svg: str, name: str, label: str) -> Markup:

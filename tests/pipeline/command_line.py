@@ -1,0 +1,30 @@
+"""What the tests of the command line share: settings of a tiny run, and how a command ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SMALL = (
+    "backbone.name=convnet5",
+    "lr=0.001",
+    "steps=2",
+    "batch_size=6",
+    "image_size=32",
+    "precision=fp32",
+    "cache=memory",
+    "log_every=1",
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Longcut = Callable[..., Told]
+Refused = Callable[..., str]

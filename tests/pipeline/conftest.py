@@ -1,0 +1,62 @@
+"""The command line as a function, and a finished run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import SMALL, Longcut, Refused, Told
+from made_images import write_images
+
+from longcut.cli import main
+from longcut.engine.settings import parse_value, resolve
+from longcut.recipes.training import Inputs, train_run
+
+
+@pytest.fixture
+def longcut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Longcut:
+    def run(*words: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["longcut", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Told(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def refused(longcut: Longcut) -> Refused:
+    """The one line that a wrong command is answered with, at exit code 2."""
+
+    def run(*words: object) -> str:
+        told = longcut(*words)
+        assert told.code == 2, told
+        lines = [line for line in told.err.splitlines() if line.startswith("longcut: ")]
+        assert len(lines) == 1, told.err
+        assert told.err.endswith(lines[0] + "\n"), told.err
+        assert "Traceback" not in told.err
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "data", count=4)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of ERM; tests change copies of it."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_images(folder / "data", count=4)
+    changes = {key: parse_value(value) for key, _, value in (word.partition("=") for word in SMALL)}
+    train_run(resolve("base_small", changes), Inputs(folder / "data"), folder / "run")
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished / "run", tmp_path / "run"))
