@@ -6,7 +6,6 @@ The parameters of a whole batch are drawn at once, keyed by (seed, epoch, index)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -140,25 +139,49 @@ def colour_matrices(colours: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([rotate @ saturate * (brightness * contrast), grey], axis=2)
 
 
-def finish(part: NDArray[np.uint8], size: int, flip: bool, matrix: NDArray[np.float64] | None) -> NDArray[np.uint8]:
-    """Resize a crop `[h, w, 3]` to `[size, size, 3]`, flip it and apply its colour matrix, if any."""
-    resized: Any = resize(part, size, size)
+def finish(
+    part: NDArray[np.uint8],
+    size: int,
+    flip: bool,
+    matrix: NDArray[np.float64] | None,
+    *,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Resize a crop `[h, w, 3]` to `[size, size, 3]`, flip it and apply its colour matrix, if any.
+
+    Args:
+        part: the crop; stays as it is.
+        size: side of the result, pixels.
+        flip: whether left and right change places.
+        matrix: `[3, 4]` from `colour_matrices`, or None.
+        out: `[size, size, 3]` to write into; a new array where None.
+    """
+    out = np.empty((size, size, 3), np.uint8) if out is None else out
+    resize(part, size, size, out=out)
     if flip:
-        resized = cv2.flip(resized, 1)
-    if matrix is None:
-        return resized
-    matrix = matrix.copy()
-    matrix[:, 3] *= GREY @ cv2.mean(resized)[:3]
-    return np.asarray(cv2.transform(resized, matrix))
+        cv2.flip(out, 1, dst=out)
+    if matrix is not None:
+        matrix = matrix.copy()
+        matrix[:, 3] *= GREY @ cv2.mean(out)[:3]
+        cv2.transform(out, matrix, dst=out)
+    return out
 
 
-def resize(array: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize an image or a mask: by area where it shrinks, so that nothing aliases, linearly where it grows."""
+def resize(
+    array: NDArray[np.uint8], height: int, width: int, *, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Resize an image or a mask: by area where it shrinks, so that nothing aliases, linearly where it grows.
+
+    The result is in `out` where that is given; without it, what has the size already comes back as it is.
+    """
     if array.shape[:2] == (height, width):
-        return array
+        if out is None:
+            return array
+        out[:] = array
+        return out
     shrinks = array.shape[0] * array.shape[1] > height * width
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(array, (width, height), interpolation=way), np.uint8)
+    return np.asarray(cv2.resize(array, (width, height), dst=out, interpolation=way), np.uint8)
 
 
 def resize_shorter(array: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -43,7 +43,16 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         ImageError: names a file that cannot be read, is cut short or holds no image.
     """
-    return _decode(path, cv2.IMREAD_COLOR)
+    return decode_image(read_bytes(path), path)
+
+
+def decode_image(data: bytes, name: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """As `read_image`, from a file's content.
+
+    Raises:
+        ImageError: says `name` where the content is cut short or holds no image.
+    """
+    return _decode(data, name, cv2.IMREAD_COLOR)
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -55,7 +64,19 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         ImageError: names a file that cannot be read, is cut short or holds no image.
     """
-    return _decode(path, cv2.IMREAD_GRAYSCALE)
+    return _decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """A file's content.
+
+    Raises:
+        ImageError: names a file that cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -112,25 +133,22 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         raise
 
 
-def _decode(path: str | os.PathLike[str], flag: int) -> NDArray[np.uint8]:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror}") from error
+def _decode(data: bytes, name: str | os.PathLike[str], flag: int) -> NDArray[np.uint8]:
     if not data:
-        raise ImageError(f"cannot decode {path}: the file is empty")
+        raise ImageError(f"cannot decode {name}: the file is empty")
     try:
         if _is_ordinary(data):
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
             if pixels is not None:
-                pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if flag == cv2.IMREAD_COLOR else pixels
+                if flag == cv2.IMREAD_COLOR:
+                    cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
                 return np.asarray(pixels, np.uint8)
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             rgb = _as_shown(image)
         return np.array(rgb if flag == cv2.IMREAD_COLOR else rgb.convert("L"), np.uint8)
     except Exception as error:  # decoders meet broken files with every kind of exception
-        raise ImageError(f"cannot decode {path}: {_reason(error)}") from error
+        raise ImageError(f"cannot decode {name}: {_reason(error)}") from error
 
 
 def _is_ordinary(data: bytes) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.data.augmentation import resize, resize_shorter
-from longcut.data.decoding import ImageError, read_image, read_mask
+from longcut.data.decoding import ImageError, decode_image, read_bytes, read_mask
 from longcut.data.image_set import ImageSet
 from longcut.data.tiles import LARGEST_SHARE, box_area, foreground_box, tile_background
 
@@ -48,11 +48,14 @@ class Recipe:
     side: int
     composites: bool
 
-    def decode(self, image: Path, mask: Path | None, box: NDArray[np.float64] | None) -> Decoded:
-        """Read and prepare one record; an unreadable file is told, not raised."""
+    def decode(
+        self, image: Path, mask: Path | None, box: NDArray[np.float64] | None, *, hashed: bool = True
+    ) -> Decoded:
+        """Read and prepare one record; an unreadable file is told, not raised. The digest is empty unless `hashed`."""
         try:
-            pixels = read_image(image)
-            digest = hashlib.sha256(image.read_bytes()).digest()
+            content = read_bytes(image)
+            pixels = decode_image(content, image)
+            digest = hashlib.sha256(content).digest() if hashed else b""
             if not self.composites:
                 return Decoded(Sample(resize_shorter(pixels, self.side), None, None), False, digest, "")
             assert mask is not None
@@ -65,7 +68,7 @@ class Recipe:
         tiled, lends = _tile(pixels, foreground, box)
         small = resize_shorter(pixels, self.side)
         parts = Sample(small, resize(foreground, *small.shape[:2]), resize(tiled, *small.shape[:2]))
-        return Decoded(parts, lends, digest + hashlib.sha256(foreground.tobytes()).digest(), "")
+        return Decoded(parts, lends, digest + hashlib.sha256(foreground.tobytes()).digest() if hashed else b"", "")
 
 
 def _tile(
@@ -128,7 +131,7 @@ class Store:
         return Sample(image, mask, data[start + 4 * area : start + 7 * area].reshape(height, width, 3))
 
     def _decode(self, index: int) -> Sample:
-        decoded = self.recipe.decode(*files_of(self.images, index))
+        decoded = self.recipe.decode(*files_of(self.images, index), hashed=False)
         if decoded.sample is None:
             raise ImageError(decoded.error)
         return decoded.sample
