@@ -1,8 +1,11 @@
-"""What every test has: a cache of its own, so that none reads or fills the person's."""
+"""What every test has: a cache of its own, so that none reads or fills the person's, and one thread."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other over small tensors, in each worker
 
 import pytest
 

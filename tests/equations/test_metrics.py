@@ -221,7 +221,7 @@ def test_one_background_is_an_accuracy() -> None:
     assert found.tolist() == [i % 9 != 0 for i in range(70)]
 
 
-SUBJECT = Subject("runs/a", "erm", "base", 0, 100, "last", "none (from scratch)", "sha256:w")
+SUBJECT = Subject("runs/a", "erm", "base", 0, 100, "last", "from scratch", "sha256:w")
 
 
 def entry(value: float, *, subject: Subject = SUBJECT, of_class: str | None = None, **change: Any) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def test_a_row_tells_what_was_measured() -> None:
     found = entry(0.5, of_class="dög")
     assert (found["value"], found["sum"], found["n"], found["low"], found["high"]) == (0.5, 5.0, 10, 0.4, 0.6)
     assert (found["class"], found["data"], found["method"], found["seed"]) == ("dög", "in9", "erm", 0)
-    assert found["starting_weights"] == "none (from scratch)"
+    assert found["starting_weights"] == "from scratch"
     assert "version" in found
     assert "commit" in found
 

@@ -32,7 +32,7 @@ def make_row(metric: str, dataset: str, value: float, **changes: Any) -> dict[st
         "seed": 0,
         "step": 10,
         "selection": "last",
-        "starting_weights": "none (from scratch)",
+        "starting_weights": "from scratch",
         "commit": None,
         "version": "0.1.0",
     }

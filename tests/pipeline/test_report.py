@@ -50,7 +50,7 @@ def test_a_single_run_stands_with_its_interval(tmp_path):
         "30.0 [28.0, 32.0]",
         "20.0 [18.0, 22.0]",
     ]
-    assert _cells(text, "erm")[7:] == ["0", "100", "last", "none (from scratch)"]
+    assert _cells(text, "erm")[7:] == ["0", "100", "last", "from scratch"]
 
 
 def test_several_seeds_give_mean_and_standard_deviation(tmp_path):

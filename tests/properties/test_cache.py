@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ def test_the_digest_is_of_what_is_there_and_not_of_where_or_when(tmp_path: Path)
     part = opened(first.images.select(np.array([0, 1])), WITH_MASKS, tmp_path)
     relabelled = opened(read_images(tmp_path / "x/images", classes=("b", "a")), PLAIN, tmp_path)
     plain = opened(read_images(tmp_path / "x/images"), PLAIN, tmp_path)
-    assert len({first.digest, other.digest, part.digest, relabelled.digest, plain.digest}) == 5
+    turned = opened(replace(plain.images, targets=1 - plain.images.targets), PLAIN, tmp_path)
+    assert len({first.digest, other.digest, part.digest, relabelled.digest, plain.digest, turned.digest}) == 6
 
 
 MODES = ("disk", "memory", "none")
@@ -223,7 +225,7 @@ def test_a_broken_write_is_done_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def open_at_once(images: ImageSet, folder: Path, start: Any, answers: Any) -> None:
     said: list[str] = []
-    start.wait()
+    start.wait(60)
     found = open_store(images, WITH_MASKS, folder=folder, workers=1, say=said.append)
     answers.put(
         (len(said), found.digest, [part.tobytes() for i in range(len(found)) for part in found[i] if part is not None])
@@ -239,9 +241,10 @@ def test_two_processes_at_once_decode_once(tmp_path: Path) -> None:
     ]
     for worker in workers:
         worker.start()
-    first, second = answers.get(), answers.get()
     for worker in workers:
-        worker.join()
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    first, second = answers.get(), answers.get()
     assert {first[0], second[0]} == {0, 1}
     assert first[1:] == second[1:]
     expected = opened(images, WITH_MASKS, tmp_path, mode="none")

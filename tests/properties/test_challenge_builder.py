@@ -18,6 +18,7 @@ from longcut.data.challenge_plan import MIXED, VARIANTS, draw_partners, mixed_na
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet, read_images
 from longcut.data.pasting import blend, cover, cover_box, harden
+from longcut.evaluation.background_challenge import foreground_of
 
 CLASSES = "cat", "dog", "ein Vogel ü"
 HEIGHT, WIDTH = 24, 32
@@ -313,3 +314,11 @@ def test_boxes_follow_their_pixels() -> None:
     assert cover_box((10, 5, 29, 14), (40, 60, 3), 20, 20) == (0, 2, 9, 7)  # halved, and 5 columns cut from each side
     assert cover_box((0, 5, 11, 14), (40, 60, 3), 20, 20) is None  # most of it is cut away
     assert cover_box((30, 10, 33, 13), (40, 60), 40, 60) == (30, 10, 33, 13)
+
+
+def test_names_that_look_like_a_mixed_image_keep_their_foreground() -> None:
+    paths = ["val/a/fg_dog.png", "val/a/x_bg_y.png", "val/a/plain.png"]
+    stems = unique_stems(paths, ["a"] * 3)
+    mixed = mixed_names(stems, stems[::-1], ["a"] * 3)
+    for stem, name in zip(stems, mixed, strict=True):
+        assert foreground_of(f"val/a/{stem}.png") == foreground_of(f"val/a/{name}.png") == ("a", stem)

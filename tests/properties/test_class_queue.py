@@ -132,3 +132,9 @@ def test_it_stays_float32_under_autocast() -> None:
 def test_sizes_below_one_are_refused(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="sizes of at least 1, not"):
         ClassQueue(*sizes)
+
+
+def test_an_empty_batch_has_no_similarities() -> None:
+    queue = ClassQueue(3, 2, 4)
+    similarities, mask = queue.similarities(torch.empty(0, 4), torch.empty(0, dtype=torch.long))
+    assert similarities.shape == mask.shape == (0, 2)

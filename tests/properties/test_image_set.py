@@ -105,6 +105,8 @@ def test_classes_that_differ_are_named(tmp_path: Path) -> None:
     assert said.endswith(
         f"classes of {tmp_path} (val) differ from those trained on: it adds new one and lacks gone, old"
     )
+    assert refusal(tmp_path, classes=("a", "new one", "old")).endswith("trained on: it lacks old")
+    assert refusal(tmp_path, classes=("a",)).endswith("trained on: it adds new one")
 
 
 def test_nothing_there(tmp_path: Path) -> None:

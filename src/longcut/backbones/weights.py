@@ -39,7 +39,7 @@ def load_weights(backbone: nn.Module, source: str, *, timm_name: str) -> str:
         ValueError: the file is missing, is not weights, or does not fit; or the weights cannot be downloaded.
     """
     if source == "none":
-        return "none (from scratch)"
+        return "from scratch"
     path = Path(source).expanduser()
     if path.suffix.lower() in _SUFFIXES or path.is_file():
         left_out = _fit(backbone, _read(path), path.name, timm_name)

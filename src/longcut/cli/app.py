@@ -36,7 +36,8 @@ def longcut(version: bool = typer.Option(False, "--version", help="Print the ver
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; `module:Class` is looked for in the current folder too, as `python -m` does."""
+    sys.path.insert(0, "")
     try:
         app()
     except ValueError as error:

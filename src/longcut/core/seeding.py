@@ -29,6 +29,7 @@ class Stream(IntEnum):
     COMPOSITE = 2
     BACKGROUND = 3
     BUILDER = 4
+    MIXED = 5
 
 
 def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:

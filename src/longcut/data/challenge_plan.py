@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -79,9 +80,11 @@ def check_classes(targets: NDArray[np.int64], classes: Sequence[str], what: str)
 def unique_stems(paths: Sequence[str], folders: Sequence[str]) -> list[str]:
     """A name for each image that is its own in its folder: the file's stem, numbered where it is taken.
 
-    Names that differ in case alone count as taken: some file systems do not tell them apart.
+    Names that differ in case alone count as taken: some file systems do not tell them apart. What marks the parts of a
+    mixed image's name is written with a hyphen, so that a foreground can be told from such a name.
     """
-    return _numbered([PurePosixPath(path).stem for path in paths], folders)
+    stems = [re.sub("^fg_", "fg-", PurePosixPath(path).stem).replace("_bg_", "_bg-") for path in paths]
+    return _numbered(stems, folders)
 
 
 def mixed_names(foregrounds: Sequence[str], backgrounds: Sequence[str], folders: Sequence[str]) -> list[str]:

@@ -31,11 +31,15 @@ class ImageError(ValueError):
     """A file that holds no whole image."""
 
 
-def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
     """Decode an image as a viewer shows it.
 
     The orientation of EXIF is applied; CMYK, palettes and grey become RGB; 16 bits are scaled to 8; what is transparent
     shows white; of several frames the first is taken. Colour profiles are not applied.
+
+    Args:
+        path: the file.
+        content: what is in it, where that has been read already.
 
     Returns:
         `[h, w, 3]` RGB.
@@ -43,16 +47,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         ImageError: names a file that cannot be read, is cut short or holds no image.
     """
-    return decode_image(read_bytes(path), path)
-
-
-def decode_image(data: bytes, name: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """As `read_image`, from a file's content.
-
-    Raises:
-        ImageError: says `name` where the content is cut short or holds no image.
-    """
-    return _decode(data, name, cv2.IMREAD_COLOR)
+    return _decode(read_bytes(path) if content is None else content, path, cv2.IMREAD_COLOR)
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.uint8]:

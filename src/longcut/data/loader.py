@@ -87,7 +87,7 @@ class TrainingData(Dataset[dict[str, Tensor]]):
         if self._images == "original":
             batch["images"] = self._augmented(epoch, indices, None, Stream.IMAGE)
         else:
-            uniforms = keyed_uniforms(self._seed, epoch, indices, Stream.BACKGROUND, 1)[:, 0]
+            uniforms = keyed_uniforms(self._seed, epoch, indices, Stream.MIXED, 1)[:, 0]
             anyone = self._lenders[(uniforms * len(self._lenders)).astype(np.int64)]
             batch["images"] = self._augmented(epoch, indices, anyone, Stream.IMAGE)
         if self._pool is not None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.data.augmentation import resize, resize_shorter
-from longcut.data.decoding import ImageError, decode_image, read_bytes, read_mask
+from longcut.data.decoding import ImageError, read_bytes, read_image, read_mask
 from longcut.data.image_set import ImageSet
 from longcut.data.tiles import LARGEST_SHARE, box_area, foreground_box, tile_background
 
@@ -54,7 +54,7 @@ class Recipe:
         """Read and prepare one record; an unreadable file is told, not raised. The digest is empty unless `hashed`."""
         try:
             content = read_bytes(image)
-            pixels = decode_image(content, image)
+            pixels = read_image(image, content)
             digest = hashlib.sha256(content).digest() if hashed else b""
             if not self.composites:
                 return Decoded(Sample(resize_shorter(pixels, self.side), None, None), False, digest, "")

@@ -16,7 +16,7 @@ from longcut.data.loader import Normalisation
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.engine.settings import Settings, SettingsError, find_method
 
-FROM_SCRATCH = "none (from scratch)"
+FROM_SCRATCH = "from scratch"
 
 
 def build_method(settings: Settings, num_classes: int, *, with_weights: bool = True) -> tuple[Method, str]:

@@ -75,6 +75,8 @@ class ClassQueue(nn.Module):
         A GPU gathers the queues, which costs no synchronisation; a CPU multiplies once for each key that occurs,
         which moves no queue at all. Both give the same numbers.
 
+        Backward reads the queue on a CPU: push before this, or after backward, not between.
+
         Returns:
             The cosines, and a mask that is False where a slot is not yet filled.
         """
@@ -87,10 +89,11 @@ class ClassQueue(nn.Module):
         return torch.einsum("bd,bkd->bk", anchors, self.embeddings[keys])
 
     def _product_by_key(self, anchors: Tensor, keys: Tensor) -> Tensor:
+        if len(keys) == 0:
+            return self._product_by_gather(anchors, keys)
         order = keys.argsort(stable=True)
         present, sizes = keys[order].unique_consecutive(return_counts=True)
         groups = anchors[order].split(sizes.tolist())
-        # The queue changes before the next step's backward, never between this product and its own.
         products = [group @ self.embeddings[key].T for group, key in zip(groups, present.tolist(), strict=True)]
         return torch.cat(products)[order.argsort()]
 

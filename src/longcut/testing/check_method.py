@@ -195,10 +195,10 @@ def resumes_bit_identically(subject: _Subject) -> None:
     first = subject.fresh()
     optimizer, scheduler = _optimizer(subject, first)
     found = list(train(first, [subject.batch] * 2, optimizer, scheduler=scheduler))
-    resumed = subject.fresh(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.pt"
         save_checkpoint(path, first, step=2, about={}, optimizer=optimizer, scheduler=scheduler)
+        resumed = subject.fresh(1)
         optimizer, scheduler = _optimizer(subject, resumed)
         restore_training(resumed, load_checkpoint(path), optimizer, scheduler, None)
     found += train(resumed, [subject.batch] * 2, optimizer, scheduler=scheduler)
