@@ -27,7 +27,8 @@ from longcut.engine.settings import Settings, resolve
 from longcut.engine.train import train
 from longcut.methods import ERM
 from longcut.recipes import training
-from longcut.recipes.training import Inputs, train_run
+from longcut.recipes.inputs import Inputs
+from longcut.recipes.training import train_run
 
 pytestmark = pytest.mark.usefixtures("one_process")
 

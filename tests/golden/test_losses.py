@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_images import write_images, write_masks
 
 from longcut.engine.settings import resolve
-from longcut.recipes.training import Inputs, train_run
+from longcut.recipes.inputs import Inputs
+from longcut.recipes.training import train_run
 
 STORED = Path(__file__).with_name("losses.json")
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {

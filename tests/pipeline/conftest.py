@@ -12,7 +12,8 @@ from made_images import write_images
 
 from longcut.cli import main
 from longcut.engine.settings import parse_value, resolve
-from longcut.recipes.training import Inputs, train_run
+from longcut.recipes.inputs import Inputs
+from longcut.recipes.training import train_run
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ def train(
 ) -> None:
     """Train one run into a folder. Several processes: torchrun --nproc_per_node N --no-python longcut train ..."""
     from longcut.engine.settings import resolve
-    from longcut.recipes.training import Inputs, train_run
+    from longcut.recipes.inputs import Inputs
+    from longcut.recipes.training import train_run
 
     overrides = _overrides(changes, seed=seed, limit=limit_per_class, weights=weights, cache=cache)
     settings = resolve(name, overrides)
@@ -68,9 +69,9 @@ def sweep(
 ) -> None:
     """Train and measure many runs: presets x values x seeds. Run again, it goes on where it stopped."""
     from longcut.engine.settings import parse_value
+    from longcut.recipes.inputs import Inputs
     from longcut.recipes.sweep import Grid
     from longcut.recipes.sweep import sweep as run_sweep
-    from longcut.recipes.training import Inputs
     from longcut.report.summary import write_sweep
 
     presets = [name for name in names if "=" not in name]

@@ -29,7 +29,8 @@ class Method(nn.Module, ABC):
     def training_step(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
         """Yield the weighted loss terms of each optimizer step that the batch gives.
 
-        One yield is one optimizer step, and the sum of its terms is what is minimised. Every term is in every dict.
+        One yield is one optimizer step, and the sum of its terms is what is minimised. A term has a name of its own
+        among all yields, and is there in every step; of an empty subset it is an exact zero with a graph.
         What must happen once after the updates belongs in `after_update`.
         """
 

@@ -67,7 +67,7 @@ def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) ->
     """
     file = folder / "settings.toml"
     if file.exists():
-        difference = first_difference(_flat(tomllib.loads(file.read_text("utf-8"))), _flat(settings))
+        difference = first_difference(_flat(_read_toml(file)), _flat(settings))
         if difference:
             raise ValueError(f"{folder} holds a run with other settings ({difference}): choose another --out")
         if not resume:
@@ -104,18 +104,10 @@ def read_settings(folder: Path) -> Settings:
     file = folder / "settings.toml"
     if not file.is_file():
         raise ValueError(f"{folder} is no run: it has no settings.toml; make one with 'longcut train'")
-    try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{file} is broken: {error}") from None
+    table = _read_toml(file)
     preset = table.pop("preset", "")
     table.pop("paths", None)
     return check(table, {}, preset=preset)
-
-
-def read_paths(folder: Path) -> dict[str, str]:
-    """Where a run's data, masks and boxes are, as they were given."""
-    return dict(tomllib.loads((folder / "settings.toml").read_text("utf-8")).get("paths", {}))
 
 
 def first_difference(former: dict[str, Any], new: dict[str, Any]) -> str:
@@ -139,6 +131,13 @@ def _key(name: str) -> str:
 
 def _plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # JSON's escapes of rare letters are none of TOML's
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is broken: {error}") from None
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

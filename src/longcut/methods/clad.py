@@ -107,6 +107,6 @@ class CLAD(Method):
             others = (targets != key).nonzero()[:, 0]
             if len(others) == 0:
                 continue
-            topped_up = others[torch.randint(len(others), (max(0, capacity - len(others)),), device=others.device)]
-            chosen = torch.cat([others, topped_up])[:capacity]
+            # The authors draw with replacement where there are too few; going round again is the same on every process.
+            chosen = others[torch.arange(capacity, device=others.device) % len(others)]
             self.queue.push(anchors[chosen], torch.full_like(chosen, key))

@@ -8,8 +8,8 @@ from pathlib import Path
 from longcut.data.challenge_builder import build_backgrounds
 from longcut.data.digits import build_digits
 from longcut.data.image_set import read_images
+from longcut.recipes.inputs import Inputs
 from longcut.recipes.sweep import Grid, sweep
-from longcut.recipes.training import Inputs
 
 PRESETS = ("erm_demo", "clad_demo", "clad_plus_demo")
 

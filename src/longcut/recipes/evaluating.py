@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from longcut.data.augmentation import centre_crop
 from longcut.data.cache import open_store
 from longcut.data.image_set import ImageSet, read_images, splits_of
+from longcut.data.imagenet9 import CLASSES as IMAGENET9
 from longcut.data.imagenet9 import IMAGENET_STATISTICS
 from longcut.data.loader import BatchLoader, EvaluationData, Normalisation, evaluation_keys
 from longcut.data.store import Recipe, Store
@@ -30,6 +31,8 @@ from longcut.evaluation.results import Subject, append_rows, row, weights_hash
 
 Say = Callable[[str], None]
 BATCH = 256
+OUTSIDE = "outside ImageNet-9"
+"""What an ImageNet model says where its class belongs to none of the nine."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Model:
 
     network: Any
     classes: tuple[str, ...] | None
+    """Those that it was trained on, in their order; None for an ImageNet model read as one of ImageNet-9."""
     image_size: int
     normalisation: Normalisation
     subject: Subject
@@ -144,7 +148,15 @@ def _split(data: Path) -> str:
 
 
 def _images(model: Model, root: Path, split: str | None) -> ImageSet:
-    return read_images(root, split, classes=model.classes)
+    images = read_images(root, split, classes=model.classes)
+    if model.classes is not None:
+        return images
+    if [name[:2] for name in images.classes] != [name[:2] for name in IMAGENET9]:
+        raise ValueError(
+            f"{root} has the classes {', '.join(images.classes)}: an ImageNet model is measured on ImageNet-9's, "
+            f"{IMAGENET9[0]} to {IMAGENET9[-1]}"
+        )
+    return replace(images, classes=(*images.classes, OUTSIDE))
 
 
 def _predict(model: Model, store: Store) -> Predictions:

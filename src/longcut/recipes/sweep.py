@@ -11,7 +11,8 @@ from typing import Any
 from longcut.engine.run_folder import load_run
 from longcut.engine.settings import resolve
 from longcut.recipes.evaluating import evaluate, open_model
-from longcut.recipes.training import Inputs, train_run
+from longcut.recipes.inputs import Inputs
+from longcut.recipes.training import train_run
 
 Say = Callable[[str], None]
 

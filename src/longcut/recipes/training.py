@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,38 +16,19 @@ from torch.utils.data import Dataset
 
 from longcut.core.distributed import on_first_process_first, rank, world_size
 from longcut.core.seeding import seed_everything
-from longcut.data.cache import open_store
 from longcut.data.decoding import write_image
-from longcut.data.image_set import ImageSet, read_images, splits_of
+from longcut.data.image_set import ImageSet
 from longcut.data.loader import BatchLoader, EvaluationData, Order, TrainingData, evaluation_keys
-from longcut.data.store import Recipe, Store
-from longcut.engine.build import build_augmentation, build_method, build_normalisation, build_optimizer
+from longcut.data.store import Store
+from longcut.engine.build import build_method, build_normalisation, build_optimizer
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
 from longcut.engine.launch import Stopper, find_device, find_precision, make_deterministic, processes
 from longcut.engine.logs import ProgressLine, RunLog
 from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder
-from longcut.engine.settings import Settings, find_method
+from longcut.engine.settings import Settings
 from longcut.engine.train import check_accumulation, train
 from longcut.evaluation.collect import collect
-
-Say = Callable[[str], None]
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Files that a run reads."""
-
-    data: Path
-    masks: Path | None = None
-    boxes: Path | None = None
-    cache: Path | None = None
-    skip_bad: bool = False
-
-    def paths(self) -> dict[str, str]:
-        """What a run's folder remembers of them."""
-        given = {"data": self.data, "masks": self.masks, "boxes": self.boxes}
-        return {name: str(path) for name, path in given.items() if path is not None}
+from longcut.recipes.inputs import Inputs, Say, training_data, training_images, validation_store
 
 
 def train_run(
@@ -85,47 +65,6 @@ def train_run(
         return run.go(resume=going_on)
 
 
-def training_images(settings: Settings, inputs: Inputs, say: Say) -> ImageSet:
-    """The images that a run trains on: those of the training split, with masks only those that have one.
-
-    Raises:
-        ValueError: there are none of two classes, or masks are needed and there are none.
-    """
-    images = read_images(inputs.data, "train" if splits_of(inputs.data) else None)
-    if len(images.classes) < 2:
-        found = f"only the class {images.classes[0]!r}" if images.classes else "no class folders"
-        raise ValueError(f"{inputs.data} holds {found}: a classifier needs at least two, one folder for each")
-    if settings.data.limit_per_class:
-        images = images.limit_per_class(settings.data.limit_per_class)
-    if inputs.boxes:
-        images = images.with_boxes(inputs.boxes)
-    if inputs.masks:
-        images = images.with_masks(inputs.masks)
-    if images.masks is None:
-        if _needs_masks(settings):
-            what = settings.method.upper() if settings.data.images == "original" else "training on mixed_rand"
-            raise ValueError(
-                f"{what} needs masks: none given for {inputs.data}; make them with "
-                f"'longcut data segment {inputs.data} --out MASKS' and pass --masks MASKS"
-            )
-        return images
-    usable = images.usable_masks()
-    if not usable.all():
-        say(f"{(~usable).sum()} of {len(images)} images have no mask and are left out")
-    _check_every_class(images, usable)
-    return images.select(usable)
-
-
-def _needs_masks(settings: Settings) -> bool:
-    return "composites" in find_method(settings.method).needs or settings.data.images == "mixed_rand"
-
-
-def _check_every_class(images: ImageSet, usable: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    counts = np.bincount(images.targets[usable], minlength=len(images.classes))
-    if not counts.all():
-        raise ValueError(f"no image of the class {images.classes[int(counts.argmin())]!r} has a mask")
-
-
 @dataclass
 class _Run:
     """A run while it lasts."""
@@ -140,8 +79,8 @@ class _Run:
 
     def prepare(self, *, with_weights: bool) -> None:
         """Read the images and make everything that the run needs; whatever is wrong is found here."""
-        self.data = self._training_data()
-        self.validation = self._validation_store()
+        self.data, self.images = training_data(self.settings, self.inputs, self.images, self.say)
+        self.validation = validation_store(self.settings, self.inputs, self.images, self.say)
         run = self.settings.run
         seed_everything(run.seed)
         method, self.starting_weights = build_method(self.settings, len(self.images.classes), with_weights=with_weights)
@@ -246,43 +185,6 @@ class _Run:
             raise ValueError(f"{self.out} was trained on other classes: {', '.join(state['about']['classes'])}")
         self.best, self.starting_weights = state["about"]["best"], state["about"]["starting_weights"]
         return restore_training(self.method, state, self.optimizer, self.scheduler, self.scaler)
-
-    def _training_data(self) -> TrainingData:
-        settings = self.settings
-        needs = "composites" in find_method(settings.method).needs
-        store = self._open(self.images, composites=_needs_masks(settings))
-        self.images = store.images
-        return TrainingData(
-            store,
-            build_augmentation(settings),
-            seed=settings.run.seed,
-            images=settings.data.images,
-            composites=needs,
-            balance=settings.data.balance,
-        )
-
-    def _validation_store(self) -> Store | None:
-        splits = [name for name in ("val", "valid") if name in splits_of(self.inputs.data)]
-        if not splits or not self.settings.run.validate_epochs:
-            return None
-        images = read_images(self.inputs.data, splits[0], classes=self.images.classes)
-        return self._open(images, composites=False)
-
-    def _open(self, images: ImageSet, *, composites: bool) -> Store:
-        """The records, decoded by the first process; shorter side an eighth above the input's, as 256 is to 224."""
-        recipe = Recipe(side=math.ceil(self.settings.data.image_size * 8 / 7), composites=composites)
-
-        def open_() -> Store:
-            return open_store(
-                images,
-                recipe,
-                mode=self.settings.data.cache,
-                folder=self.inputs.cache,
-                skip_bad=self.inputs.skip_bad,
-                say=self.say,
-            )
-
-        return on_first_process_first(open_)
 
     def _loader(self, data: Dataset[dict[str, Tensor]], keys: Any, workers: int) -> BatchLoader:
         normalisation = build_normalisation(self.settings)
