@@ -1,0 +1,1 @@
+"""Speed, each figure as a ratio of two things measured in one run."""
