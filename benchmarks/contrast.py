@@ -65,8 +65,11 @@ def _with_queue(
 def _slot_by_slot(
     arrays: dict[int, NDArray[np.float32]], anchors: Tensor, positives: Tensor, targets: Tensor, backgrounds: Tensor
 ) -> tuple[Tensor, ...]:
-    """As published code does it: arrays on the host, and for each slot a batch of negatives filled class by class."""
-    latents, keys, labels = positives.detach().cpu().numpy(), backgrounds.cpu().numpy(), targets.cpu().numpy()
+    """As the published code does it: arrays on the host, and for each slot a batch of negatives filled class by class.
+
+    There too the labels are the loader's tensor, and each filled array is copied into a new tensor.
+    """
+    latents, keys = positives.detach().cpu().numpy(), backgrounds.cpu().numpy()
     capacity = len(arrays[0])
     for key in np.unique(keys):
         arrays[key] = np.concatenate([arrays[key], latents[keys == key]])[-capacity:]
@@ -75,8 +78,8 @@ def _slot_by_slot(
     for slot in range(capacity):
         gathered = np.zeros((BATCH, DIM))
         for key in range(len(arrays)):
-            gathered[labels == key] = arrays[key][slot]
-        negative = torch.from_numpy(gathered).float().to(anchors.device)
+            gathered[np.where(targets == key)] = arrays[key][slot]
+        negative = torch.tensor(gathered).float().to(anchors.device)
         total = total + (functional.cosine_similarity(anchors, negative) / TEMPERATURE).exp()
     loss = -(positive / total).log().mean()
     return loss.detach(), *torch.autograd.grad(loss, (anchors, positives))

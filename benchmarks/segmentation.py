@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.photographs import photographs
 from benchmarks.timing import Row, alternate
+from longcut.data.builders.segmentation import segment
 from longcut.data.pool import num_cores
-from longcut.data.segmentation import segment
 
 COUNT, REPEATS, HEIGHT = 48, 2, 192
 _WHAT = f"GrabCut on {COUNT} photographs, two processes against one"

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longcut.data import download, fetch, sources
-from longcut.data.sources import Archive, Source
+from longcut.data.fetching import download, fetch, sources
+from longcut.data.fetching.sources import Archive, Source
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, np.uint8).tobytes()
 

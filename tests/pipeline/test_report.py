@@ -19,10 +19,11 @@ from made_runs import make_challenge, make_row, make_run, write_image, write_pre
 from PIL import Image
 
 from longcut.report import plots
-from longcut.report.compare import compare, format_table
+from longcut.report.compare import compare
 from longcut.report.failures import find_failures
 from longcut.report.page import write_report
 from longcut.report.runs import read_run
+from longcut.report.table import format_table
 from longcut.report.verdict import judge
 
 ERM = (0.70, 0.50, 0.60, 0.40, 0.30)

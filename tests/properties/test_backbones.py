@@ -85,7 +85,7 @@ def test_impossible_convnets_are_refused(options: dict[str, object], message: st
         ("resnet20", {"small_stem": True}, "made for small images as it is"),
         ("resnt18", {}, "no backbone is called 'resnt18'; the nearest names are resnet18, "),
         ("convnet_5", {}, "the nearest names are convnet5"),
-        ("?", {}, "take convnet5, resnet20 or a timm name"),
+        ("?", {}, "take convnet5, resnet10, resnet20 or a timm name"),
         ("vit_tiny_patch16_224", {"small_stem": True, "image_size": 32}, "small_stem needs a ResNet"),
         ("resnet18.nope", {}, "timm cannot make resnet18.nope: .*tag"),
     ],

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longcut.data import grabcut, segmentation
+from longcut.data.builders import grabcut, segmentation
+from longcut.data.builders.grabcut import grabcut_mask
+from longcut.data.builders.saliency import preset_of, saliency_mask
+from longcut.data.builders.segmentation import check_masks, segment
 from longcut.data.decoding import ImageError, read_mask, write_image
-from longcut.data.grabcut import grabcut_mask
 from longcut.data.image_set import ImageSet, read_images
 from longcut.data.pool import map_items
-from longcut.data.saliency import preset_of, saliency_mask
-from longcut.data.segmentation import check_masks, segment
 
 
 def disc(height: int, width: int, centre: tuple[int, int], radius: int) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +239,7 @@ def test_a_network_finds_a_disc(model: Path, preset: str) -> None:
 
 
 def test_what_networks_are_fed() -> None:
-    from longcut.data.saliency import PRESETS, _prepare
+    from longcut.data.builders.saliency import PRESETS, _prepare
 
     image = np.full((4, 4, 3), 100, np.uint8)
     image[0, 0] = 200

@@ -46,8 +46,8 @@ def segment(
     """Make a foreground mask for every image; goes on where it was cut off."""
     from collections import Counter
 
+    from longcut.data.builders.segmentation import segment as run
     from longcut.data.image_set import read_images
-    from longcut.data.segmentation import segment as run
 
     found = read_images(images, split, boxes=boxes)
     found = found.limit_per_class(limit_per_class) if limit_per_class else found
@@ -77,7 +77,7 @@ def backgrounds(
     skip_bad: SkipBad = False,
 ) -> None:
     """Build the Background Challenge of one's own images; goes on where it was cut off."""
-    from longcut.data.challenge_builder import build_backgrounds
+    from longcut.data.builders.challenge_builder import build_backgrounds
     from longcut.data.image_set import read_images
 
     found = read_images(images, split, masks=masks, boxes=boxes)
@@ -98,6 +98,6 @@ def fetch(
     url: Annotated[str | None, typer.Option("--url", help="Another address of the same file: a mirror.")] = None,
 ) -> None:
     """Download a public data set and unpack it; goes on where it was cut off."""
-    from longcut.data.fetch import fetch as run
+    from longcut.data.fetching.fetch import fetch as run
 
     print(run(name, out or Path(name), url=url, say=say))

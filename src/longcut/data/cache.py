@@ -23,7 +23,6 @@ from longcut.data.store import (
     Decoded,
     MappedFile,
     Recipe,
-    Sample,
     Store,
     content_hash,
     files_of,
@@ -31,6 +30,7 @@ from longcut.data.store import (
 )
 
 Say = Callable[[str], None]
+_FEW = 1024  # images that are decoded sooner than a pool of processes has started
 
 
 def default_cache() -> Path:
@@ -119,13 +119,14 @@ def _decode_all(
     shapes, offsets, lends, digests, errors = [], [0], [], [], []
     items = [files_of(images, index) for index in range(len(images))]
     work = functools.partial(_decode, recipe, file is not None)
-    with closing(map_items(work, items, workers=workers, label="decoding")) as results:  # type: ignore[type-var]
-        for shape, decoded in results:
-            parts = [] if decoded.sample is None else [p for p in decoded.sample if p is not None]
-            for part in parts if file else ():
-                file.write(part.tobytes())  # type: ignore[union-attr]
-            shapes.append(shape)
-            offsets.append(offsets[-1] + (sum(p.size for p in parts) if file else 0))
+    few = len(items) < _FEW
+    decoding = map_items(work, items, workers=1 if few else workers, label=None if few else "decoding")
+    with closing(decoding) as results:
+        for decoded in results:
+            if file is not None:
+                file.writelines(part.tobytes() for part in decoded.parts)
+            shapes.append(decoded.shape)
+            offsets.append(offsets[-1] + sum(part.size for part in decoded.parts))
             lends.append(decoded.lends)
             digests.append(decoded.digest.ljust(64, b"\0"))
             errors.append(decoded.error)
@@ -138,12 +139,9 @@ def _decode_all(
     }
 
 
-def _decode(
-    recipe: Recipe, keep: bool, files: tuple[Path, Path | None, NDArray[np.float64] | None]
-) -> tuple[tuple[int, int], Decoded]:
+def _decode(recipe: Recipe, keep: bool, files: tuple[Path, Path | None, NDArray[np.float64] | None]) -> Decoded:
     decoded = recipe.decode(*files)
-    shape = (0, 0) if decoded.sample is None else decoded.sample.image.shape[:2]
-    return shape, decoded if keep or decoded.sample is None else decoded._replace(sample=Sample(None, None, None))  # type: ignore[arg-type]
+    return decoded if keep else decoded._replace(parts=())
 
 
 def _checked(

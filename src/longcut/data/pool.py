@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Literal, TypeVar
@@ -37,7 +37,7 @@ def map_items(
     workers: int | None = None,
     engine: Engine = "pool",
     label: str | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Map a function over items on several processes, each with one thread.
 
     Results come in the order of the items, as soon as they and all before them are there. Close the iterator
@@ -66,7 +66,7 @@ def map_items(
     return results if label is None else _with_progress(results, len(items), label)
 
 
-def _in_process(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def _in_process(function: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Result]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -75,7 +75,7 @@ def _in_process(function: Callable[[Item], Result], items: Sequence[Item]) -> It
         cv2.setNumThreads(threads)
 
 
-def _on_pool(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+def _on_pool(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Generator[Result]:
     executor = ProcessPoolExecutor(workers, mp_context=_context(_module_of(function)), initializer=_start_worker)
     chunks = _chunks(items)
     pending: deque[Future[list[Any]]] = deque()
@@ -94,7 +94,7 @@ def _on_pool(function: Callable[[Item], Result], items: Sequence[Item], workers:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _on_ray(function: Callable[[Item], Result], items: Sequence[Item], workers: int | None) -> Iterator[Result]:
+def _on_ray(function: Callable[[Item], Result], items: Sequence[Item], workers: int | None) -> Generator[Result]:
     try:
         import ray
     except ImportError as error:
@@ -164,12 +164,12 @@ def _use_one_thread() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
-def _with_progress(results: Iterator[Result], total: int, label: str) -> Iterator[Result]:
+def _with_progress(results: Iterator[Result], total: int, label: str) -> Generator[Result]:
     display = _bar if sys.stderr.isatty() else _lines
     return display(results, total, label)
 
 
-def _bar(results: Iterator[Result], total: int, label: str) -> Iterator[Result]:
+def _bar(results: Iterator[Result], total: int, label: str) -> Generator[Result]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -182,7 +182,7 @@ def _bar(results: Iterator[Result], total: int, label: str) -> Iterator[Result]:
             yield result
 
 
-def _lines(results: Iterator[Result], total: int, label: str) -> Iterator[Result]:
+def _lines(results: Iterator[Result], total: int, label: str) -> Generator[Result]:
     start = last = time.monotonic()
     for done, result in enumerate(results, start=1):
         yield result

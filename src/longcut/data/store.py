@@ -28,17 +28,18 @@ class Sample(NamedTuple):
     """One decoded record; `mask` and `background` are None where composites were not asked for."""
 
     image: NDArray[np.uint8]
-    mask: NDArray[np.uint8] | None
-    background: NDArray[np.uint8] | None
+    mask: NDArray[np.uint8] | None = None
+    background: NDArray[np.uint8] | None = None
 
 
 class Decoded(NamedTuple):
-    """What decoding one file gave: a sample, or why there is none."""
+    """What decoding one file gave: the parts of a sample, or none and why."""
 
-    sample: Sample | None
-    lends: bool
-    digest: bytes
-    error: str
+    parts: tuple[NDArray[np.uint8], ...] = ()
+    shape: tuple[int, int] = (0, 0)
+    lends: bool = False
+    digest: bytes = b""
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,20 @@ class Recipe:
             pixels = read_image(image, content)
             digest = hashlib.sha256(content).digest() if hashed else b""
             if not self.composites:
-                return Decoded(Sample(resize_shorter(pixels, self.side), None, None), False, digest, "")
+                small = resize_shorter(pixels, self.side)
+                return Decoded((small,), small.shape[:2], digest=digest)
             assert mask is not None
             foreground = read_mask(mask)
         except ImageError as error:
-            return Decoded(None, False, b"", str(error))
+            return Decoded(error=str(error))
         if foreground.shape != pixels.shape[:2]:
             sizes = f"{foreground.shape[1]}x{foreground.shape[0]}, its image {pixels.shape[1]}x{pixels.shape[0]}"
-            return Decoded(None, False, b"", f"mask {mask} is {sizes}")
+            return Decoded(error=f"mask {mask} is {sizes}")
         tiled, lends = _tile(pixels, foreground, box)
         small = resize_shorter(pixels, self.side)
-        parts = Sample(small, resize(foreground, *small.shape[:2]), resize(tiled, *small.shape[:2]))
-        return Decoded(parts, lends, digest + hashlib.sha256(foreground.tobytes()).digest() if hashed else b"", "")
+        shape = small.shape[:2]
+        digest += hashlib.sha256(foreground.tobytes()).digest() if hashed else b""
+        return Decoded((small, resize(foreground, *shape), resize(tiled, *shape)), shape, lends, digest)
 
 
 def _tile(
@@ -126,15 +129,15 @@ class Store:
         area, start = int(height * width), int(self.offsets[index])
         image = data[start : start + 3 * area].reshape(height, width, 3)
         if not self.recipe.composites:
-            return Sample(image, None, None)
+            return Sample(image)
         mask = data[start + 3 * area : start + 4 * area].reshape(height, width)
         return Sample(image, mask, data[start + 4 * area : start + 7 * area].reshape(height, width, 3))
 
     def _decode(self, index: int) -> Sample:
         decoded = self.recipe.decode(*files_of(self.images, index), hashed=False)
-        if decoded.sample is None:
+        if decoded.error:
             raise ImageError(decoded.error)
-        return decoded.sample
+        return Sample(*decoded.parts)
 
 
 def files_of(images: ImageSet, index: int) -> tuple[Path, Path | None, NDArray[np.float64] | None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from longcut.data.challenge_builder import build_backgrounds
-from longcut.data.digits import build_digits
+from longcut.data.builders.challenge_builder import build_backgrounds
+from longcut.data.builders.digits import build_digits
 from longcut.data.image_set import read_images
 from longcut.recipes.inputs import Inputs
 from longcut.recipes.sweep import Grid, sweep

@@ -13,12 +13,13 @@ from markupsafe import Markup, escape
 
 from longcut.data.decoding import write_whole
 from longcut.report import plots
+from longcut.report.columns import Column, dataset_title
 from longcut.report.compare import Comparison, compare
 from longcut.report.failures import REFERENCES, SWAPPED, Failure, find_failures, interleave
 from longcut.report.groups import Group, flatten
 from longcut.report.pictures import Picture, grid_picture, thumbnail
 from longcut.report.runs import RunResults, read_run
-from longcut.report.table import Column, dataset_title, environment, format_cell, format_table, reading
+from longcut.report.table import environment, format_cell, format_table, reading
 from longcut.report.verdict import judge
 
 _FAILURE_BYTES = 6_000_000

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from longcut.report.compare import Comparison, compare, format_table
+from longcut.report.compare import Comparison, compare
 from longcut.report.groups import flatten
 from longcut.report.page import write_report
 from longcut.report.plots import SweepPoint, plot_sweep
 from longcut.report.runs import read_run
+from longcut.report.table import format_table
 
 __all__ = ["compare_runs", "format_table", "summarise", "write_sweep"]
 

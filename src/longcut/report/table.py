@@ -6,57 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from longcut.report.columns import Column
+from longcut.report.compare import Comparison
 from longcut.report.groups import Cell, Group
 
-if TYPE_CHECKING:
-    from longcut.report.compare import Comparison
-
-_TITLES = {
-    "original": "Original",
-    "only_fg": "Only-FG",
-    "no_fg": "No-FG",
-    "only_bg_b": "Only-BG-B",
-    "only_bg_t": "Only-BG-T",
-    "mixed_same": "Mixed-Same",
-    "mixed_rand": "Mixed-Rand",
-    "mixed_next": "Mixed-Next",
-}
 _FORMATS = ("text", "markdown", "csv", "json", "html")
 _NOTHING = "\u2013"
 _ABOUT = ("seeds", "n", "selected by", "starting weights")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A measure on a dataset."""
-
-    metric: str
-    dataset: str
-
-    @property
-    def title(self) -> str:
-        """As people read it."""
-        name = "~".join(dataset_title(part) for part in self.dataset.split("~"))
-        if self.metric == "accuracy":
-            return name
-        if self.metric == "bg_gap":
-            return "BG-Gap"
-        return f"{self.metric.replace('_', ' ').capitalize()}, {name}"
-
-    @property
-    def is_cosine(self) -> bool:
-        """Whether the measure is a similarity and no share of images."""
-        return self.metric == "feature_consistency"
-
-
-def dataset_title(name: str) -> str:
-    """The papers' spelling of a variant, other names as they are."""
-    return _TITLES.get(name, name)
 
 
 def environment() -> Environment:

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.build_record import open_build, read_rows, write_rows
-from longcut.data.challenge_plan import MASKS, MIXED, VARIANTS, check_classes, draw_partners, mixed_names, unique_stems
+from longcut.data.builders.build_record import open_build, read_rows, write_rows
+from longcut.data.builders.challenge_plan import (
+    MASKS,
+    MIXED,
+    VARIANTS,
+    check_classes,
+    draw_partners,
+    mixed_names,
+    unique_stems,
+)
+from longcut.data.builders.picture_grid import picture_grid
+from longcut.data.builders.segmentation import check_size
 from longcut.data.decoding import ImageError, read_image, read_mask, write_image, write_whole
 from longcut.data.image_set import ImageSet
 from longcut.data.pasting import blend, cover, cover_box, harden
-from longcut.data.picture_grid import picture_grid
 from longcut.data.pool import Engine, map_items
-from longcut.data.segmentation import check_size
 from longcut.data.tiles import (
     HALF,
     LARGEST_SHARE,
@@ -206,8 +214,8 @@ def _build_plain(
     done = {row["path"]: row["verdict"] for row in read_rows(table, _TABLE_COLUMNS) if row["verdict"] != "unreadable"}
     write_rows(table, _TABLE_COLUMNS, done.items())
     todo = [source for source in sources if source.path not in done]
-    results: Iterator[tuple[str, str]] = run(functools.partial(_build_one, settings), todo, label=label)
-    with closing(results), table.open("a", newline="", encoding="utf-8") as file:  # type: ignore[type-var]
+    results: Generator[tuple[str, str]] = run(functools.partial(_build_one, settings), todo, label=label)
+    with closing(results), table.open("a", newline="", encoding="utf-8") as file:
         for source, (verdict, error) in zip(todo, results, strict=True):
             if error and not skip_bad:
                 raise ImageError(error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from longcut.data.idx import write_digits
+from longcut.data.fetching.idx import write_digits
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.build_record import open_build, read_rows, write_rows
+from longcut.data.builders.build_record import open_build, read_rows, write_rows
+from longcut.data.builders.grabcut import Verdict, grabcut_mask
+from longcut.data.builders.picture_grid import picture_grid, show_mask
+from longcut.data.builders.saliency import check_model, preset_of, saliency_mask
 from longcut.data.decoding import ImageError, image_size, read_image, read_mask, write_image
-from longcut.data.grabcut import Verdict, grabcut_mask
 from longcut.data.image_set import ImageSet, mask_path
-from longcut.data.picture_grid import picture_grid, show_mask
 from longcut.data.pool import Engine, map_items
-from longcut.data.saliency import check_model, preset_of, saliency_mask
 from longcut.data.tiles import HALF, LARGEST_SHARE
 
 SegmentMethod = Literal["grabcut", "onnx", "u2net", "isnet", "birefnet"]
@@ -108,7 +108,7 @@ def segment(
     _save(destination, done, images)
     if todo:
         results = map_items(functools.partial(_segment_one, job), todo, workers=workers, engine=engine, label=label)
-        with closing(results), (destination / TABLE).open("a", newline="", encoding="utf-8") as file:  # type: ignore[type-var]
+        with closing(results), (destination / TABLE).open("a", newline="", encoding="utf-8") as file:
             for row in results:
                 if row.verdict == "unreadable" and not skip_bad:
                     raise ImageError(row.error)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from longcut.data.download import download
-from longcut.data.sources import Source, find_source
-from longcut.data.unpacking import unpack
+from longcut.data.fetching.download import download
+from longcut.data.fetching.sources import Source, find_source
+from longcut.data.fetching.unpacking import unpack
 
 
 def fetch(

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from longcut import __version__
-from longcut.data.sources import Archive
+from longcut.data.fetching.sources import Archive
 
 _CHUNK = 1 << 20
 _ATTEMPTS = 5

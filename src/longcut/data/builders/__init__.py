@@ -1,0 +1,1 @@
+"""Builders: folders in, folders out."""

@@ -1,0 +1,44 @@
+"""Columns of a table: a measure on a data set, and how it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_TITLES = {
+    "original": "Original",
+    "only_fg": "Only-FG",
+    "no_fg": "No-FG",
+    "only_bg_b": "Only-BG-B",
+    "only_bg_t": "Only-BG-T",
+    "mixed_same": "Mixed-Same",
+    "mixed_rand": "Mixed-Rand",
+    "mixed_next": "Mixed-Next",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A measure on a dataset."""
+
+    metric: str
+    dataset: str
+
+    @property
+    def title(self) -> str:
+        """As people read it."""
+        name = "~".join(dataset_title(part) for part in self.dataset.split("~"))
+        if self.metric == "accuracy":
+            return name
+        if self.metric == "bg_gap":
+            return "BG-Gap"
+        return f"{self.metric.replace('_', ' ').capitalize()}, {name}"
+
+    @property
+    def is_cosine(self) -> bool:
+        """Whether the measure is a similarity and no share of images."""
+        return self.metric == "feature_consistency"
+
+
+def dataset_title(name: str) -> str:
+    """The papers' spelling of a variant, other names as they are."""
+    return _TITLES.get(name, name)
