@@ -294,7 +294,8 @@ def test_pastes_never_show_background_where_the_mask_is_on(
     assert (pasted[mask == 255] == foreground[mask == 255]).all()
     assert (pasted[mask == 0] == background[mask == 0]).all()
     share = mask[..., None] / 255
-    assert np.abs(pasted - (share * foreground + (1 - share) * background)).max() <= 0.5 + 1e-9
+    # OpenCV divides by the sum of the weights plus 1e-5: a hundred-thousandth of 255 beside the rounding.
+    assert np.abs(pasted - (share * foreground + (1 - share) * background)).max() <= 0.5 + 0.0027
     hard = blend(foreground, harden(mask), background)
     assert (hard == np.where(mask[..., None] >= 128, foreground, background)).all()
 

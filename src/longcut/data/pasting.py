@@ -12,7 +12,7 @@ from longcut.data.tiles import HALF, Box
 def blend(
     foreground: NDArray[np.uint8], mask: NDArray[np.uint8], background: NDArray[np.uint8] | int
 ) -> NDArray[np.uint8]:
-    """Paste a foreground: mask / 255 of it and the rest of the background, rounded.
+    """Paste a foreground: mask / 255 of it and the rest of the background, rounded (to 0.003 of a level beside).
 
     Args:
         foreground: `[h, w, 3]`.
