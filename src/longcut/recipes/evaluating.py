@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from longcut.data.augmentation import centre_crop
-from longcut.data.cache import open_store
+from longcut.data.cache import estimate_bytes, open_store
 from longcut.data.image_set import ImageSet, read_images, splits_of
 from longcut.data.imagenet9 import CLASSES as IMAGENET9
 from longcut.data.imagenet9 import IMAGENET_STATISTICS
@@ -31,6 +31,9 @@ from longcut.evaluation.results import Subject, append_rows, row, weights_hash
 
 Say = Callable[[str], None]
 BATCH = 256
+ADVERSARIAL = ("original", "only_bg_t")
+"""Variants that give adversarial backgrounds their foregrounds and their backgrounds."""
+_IN_MEMORY = 2e9  # bytes; a larger set is decoded as it is read
 OUTSIDE = "outside ImageNet-9"
 """What an ImageNet model says where its class belongs to none of the nine."""
 
@@ -121,22 +124,23 @@ def evaluate(
     variants = variants_in(data)
     names = variants or (_split(data),)
     rows: list[dict[str, Any]] = []
-    collected: dict[str, tuple[Predictions, Store]] = {}
+    collected: dict[str, tuple[Predictions, str]] = {}
+    stores: dict[str, Store] = {}
     for name in names:
         images = _images(model, data / name, "val") if variants else _images(model, data, name or None)
-        store = open_store(
-            images, Recipe(side=2 * model.image_size, composites=False), mode="memory", skip_bad=skip_bad, say=say
-        )
+        store = _open(images, model.image_size, skip_bad=skip_bad, say=say)
         predictions = _predict(model, store)
         label = name or "all"
         predictions.save(out / "predictions" / f"{label}.npz")
-        collected[label] = predictions, store
+        collected[label] = predictions, store.digest
+        if adversarial and name in ADVERSARIAL:
+            stores[name] = store
         found = _accuracies(model.subject, label, predictions, data=str(data), data_hash=store.digest)
         say(f"{label}: {found[0]['value']:.1%} of {found[0]['n']}")
         rows += found
     rows += _pair_rows(model.subject, data, collected)
     if adversarial:
-        rows.append(_adversarial_row(model, data, collected))
+        rows.append(_adversarial_row(model, data, stores))
     out.mkdir(parents=True, exist_ok=True)
     append_rows(out / "results.jsonl", rows)
     return rows
@@ -157,6 +161,12 @@ def _images(model: Model, root: Path, split: str | None) -> ImageSet:
             f"{IMAGENET9[0]} to {IMAGENET9[-1]}"
         )
     return replace(images, classes=(*images.classes, OUTSIDE))
+
+
+def _open(images: ImageSet, size: int, *, skip_bad: bool, say: Say) -> Store:
+    recipe = Recipe(side=2 * size, composites=False)
+    fits = estimate_bytes(images, recipe) < _IN_MEMORY
+    return open_store(images, recipe, mode="memory" if fits else "none", skip_bad=skip_bad, say=say)
 
 
 def _predict(model: Model, store: Store) -> Predictions:
@@ -182,17 +192,17 @@ def _accuracies(
     return rows
 
 
-def _pair_rows(subject: Subject, data: Path, collected: dict[str, tuple[Predictions, Store]]) -> list[dict[str, Any]]:
+def _pair_rows(subject: Subject, data: Path, collected: dict[str, tuple[Predictions, str]]) -> list[dict[str, Any]]:
     """Measures on images that share a foreground."""
     rows = []
     for first, second in PAIRS:
         if first not in collected or second not in collected:
             continue
-        (a, store_a), (b, store_b) = collected[first], collected[second]
+        (a, digest_a), (b, digest_b) = collected[first], collected[second]
         i, j = paired(a, b)
         if not len(i):
             continue
-        about = {"data": str(data), "data_hash": f"{store_a.digest}+{store_b.digest}"}
+        about = {"data": str(data), "data_hash": f"{digest_a}+{digest_b}"}
 
         def add(metric: str, dataset: str, measured: Measure, about: dict[str, str] = about) -> None:
             rows.append(row(subject, metric, dataset, measured, **about))
@@ -204,11 +214,11 @@ def _pair_rows(subject: Subject, data: Path, collected: dict[str, tuple[Predicti
     return rows
 
 
-def _adversarial_row(model: Model, data: Path, collected: dict[str, tuple[Predictions, Store]]) -> dict[str, Any]:
-    missing = [name for name in ("original", "only_bg_t") if name not in collected]
+def _adversarial_row(model: Model, data: Path, stores: dict[str, Store]) -> dict[str, Any]:
+    missing = [name for name in ADVERSARIAL if name not in stores]
     if missing or not (data / "fg_mask").is_dir():
         raise ValueError(f"{data} lacks {', '.join(missing) or 'fg_mask'}: adversarial backgrounds need it")
-    original, backgrounds = collected["original"][1], collected["only_bg_t"][1]
+    original, backgrounds = (stores[name] for name in ADVERSARIAL)
     masks = np.stack([centre_crop(_official_mask(data, path), model.image_size) for path in original.images.paths])
     device = find_device()
     survived = survives_backgrounds(
