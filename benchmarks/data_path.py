@@ -20,10 +20,12 @@ from benchmarks.photographs import HEIGHT, photographs
 from benchmarks.timing import Row, alternate, one_thread
 from longcut.core import Batch
 from longcut.data.augmentation import Augmentation, centre_crop
+from longcut.data.batches import TrainingData
 from longcut.data.cache import open_store
 from longcut.data.decoding import write_image
 from longcut.data.image_set import ImageSet
-from longcut.data.loader import IMAGENET_MEAN, IMAGENET_STD, BatchLoader, Normalisation, Order, TrainingData
+from longcut.data.loader import IMAGENET_MEAN, IMAGENET_STD, BatchLoader, Normalisation
+from longcut.data.order import Order
 from longcut.data.store import Recipe, Store
 
 BATCH, SIDE, COUNT, REPEATS = 64, 224, 256, 9

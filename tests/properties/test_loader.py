@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longcut.data.augmentation import Augmentation
+from longcut.data.batches import EvaluationData, TrainingData
 from longcut.data.image_set import ImageSet
-from longcut.data.loader import BatchLoader, EvaluationData, Normalisation, Order, TrainingData, evaluation_keys
+from longcut.data.loader import BatchLoader, Normalisation
+from longcut.data.order import Order, evaluation_keys
 from longcut.data.store import Recipe, Store
 
 SIDE, SAMPLES = 12, 10

@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from longcut.data.augmentation import centre_crop
+from longcut.data.batches import EvaluationData
 from longcut.data.cache import estimate_bytes, open_store
 from longcut.data.image_set import ImageSet, read_images, splits_of
 from longcut.data.imagenet9 import CLASSES as IMAGENET9
 from longcut.data.imagenet9 import IMAGENET_STATISTICS
-from longcut.data.loader import BatchLoader, EvaluationData, Normalisation, evaluation_keys
+from longcut.data.loader import BatchLoader, Normalisation
+from longcut.data.order import evaluation_keys
 from longcut.data.store import Recipe, Store
 from longcut.engine.build import build_normalisation
 from longcut.engine.launch import find_device

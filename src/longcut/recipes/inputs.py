@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from longcut.core.distributed import on_first_process_first
+from longcut.data.batches import TrainingData
 from longcut.data.cache import open_store
 from longcut.data.image_set import ImageSet, read_images, splits_of
-from longcut.data.loader import TrainingData
 from longcut.data.store import Recipe, Store
 from longcut.engine.build import build_augmentation
 from longcut.engine.settings import Settings, find_method

@@ -16,9 +16,11 @@ from torch.utils.data import Dataset
 
 from longcut.core.distributed import on_first_process_first, rank, world_size
 from longcut.core.seeding import seed_everything
+from longcut.data.batches import EvaluationData, TrainingData
 from longcut.data.decoding import write_image
 from longcut.data.image_set import ImageSet
-from longcut.data.loader import BatchLoader, EvaluationData, Order, TrainingData, evaluation_keys
+from longcut.data.loader import BatchLoader
+from longcut.data.order import Order, evaluation_keys
 from longcut.data.store import Store
 from longcut.engine.build import build_method, build_normalisation, build_optimizer
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
