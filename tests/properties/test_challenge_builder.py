@@ -151,7 +151,7 @@ def test_a_complete_build_is_left_alone_and_others_refused(built: tuple[ImageSet
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == times
 
 
-@pytest.mark.parametrize("stage", ["_build_one", "_mix_one"])
+@pytest.mark.parametrize("stage", ["build_one", "mix_one"])
 def test_an_interrupted_build_goes_on(
     built: tuple[ImageSet, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:

@@ -10,21 +10,20 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.builders.build_record import open_build, read_rows, write_rows
+from longcut.data.builders.challenge_images import Edges, Format, Layout, Source, build_one, mix_one
 from longcut.data.builders.challenge_plan import (
-    MASKS,
     MIXED,
     VARIANTS,
     check_classes,
@@ -33,24 +32,9 @@ from longcut.data.builders.challenge_plan import (
     unique_stems,
 )
 from longcut.data.builders.picture_grid import picture_grid
-from longcut.data.builders.segmentation import check_size
-from longcut.data.decoding import ImageError, read_image, read_mask, write_image, write_whole
+from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet
-from longcut.data.pasting import blend, cover, cover_box, harden
 from longcut.data.pool import Engine, map_items
-from longcut.data.tiles import (
-    HALF,
-    LARGEST_SHARE,
-    Box,
-    black_background,
-    box_area,
-    box_of_mask,
-    foreground_box,
-    tile_background,
-)
-
-Edges = Literal["soft", "hard"]
-Format = Literal["png", "jpeg"]
 
 MANIFEST, TABLE, PICTURE = "manifest.csv", "images.csv", "grid.jpg"
 _MANIFEST_COLUMNS = "variant", "file", "foreground", "foreground_class", "background", "background_class"
@@ -69,40 +53,6 @@ class BuiltChallenge:
     """How many images were left out, by reason: no_mask, empty, box_too_large, cropped, unreadable."""
     was_complete: bool
     """Whether everything was there already."""
-
-
-@dataclass(frozen=True)
-class _Settings:
-    destination: Path
-    split: str
-    edges: Edges
-    format: Format
-    size: int | None
-
-    def file(self, variant: str, folder: str, name: str) -> Path:
-        suffix = ".npy" if variant == MASKS else ".png" if self.format == "png" else ".JPEG"
-        return self.destination / variant / self.split / folder / f"{name}{suffix}"
-
-
-@dataclass(frozen=True)
-class _Source:
-    """One image with what belongs to it."""
-
-    path: str
-    image: Path
-    mask: Path
-    box: tuple[float, ...] | None
-    folder: str
-    stem: str
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """A source's pixels: image `[h, w, 3]`, mask `[h, w]` and the box around its foreground."""
-
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    box: Box
 
 
 def build_backgrounds(
@@ -147,7 +97,7 @@ def build_backgrounds(
             size than its image, an unreadable file (`ImageError`), or a destination built with other settings.
         OSError: the destination cannot be written.
     """
-    settings = _Settings(Path(destination), split, edges, format, size)
+    settings = Layout(Path(destination), split, edges, format, size)
     _check(images, settings)
     going_on = open_build(settings.destination, _record(images, settings, seed), what="backgrounds")
     if going_on and (settings.destination / MANIFEST).is_file():
@@ -167,7 +117,7 @@ def build_backgrounds(
     return _outcome(settings, verdicts, was_complete=False)
 
 
-def _check(images: ImageSet, settings: _Settings) -> None:
+def _check(images: ImageSet, settings: Layout) -> None:
     if not images.classes:
         raise ValueError(f"{images.root} has no classes: the variants need class folders, or a CSV with targets")
     odd = [name for name in (*images.classes, settings.split) if name in ("", ".", "..") or set(name) & set("/\\")]
@@ -180,7 +130,7 @@ def _check(images: ImageSet, settings: _Settings) -> None:
     check_classes(images.targets[images.usable_masks()], images.classes, str(images.root))
 
 
-def _record(images: ImageSet, settings: _Settings, seed: int) -> dict[str, str | int | None]:
+def _record(images: ImageSet, settings: Layout, seed: int) -> dict[str, str | int | None]:
     content = hashlib.sha256()
     for part in (images.paths, images.targets.tolist(), images.classes, images.masks):
         content.update(repr([str(value) for value in part or ()]).encode())
@@ -189,13 +139,13 @@ def _record(images: ImageSet, settings: _Settings, seed: int) -> dict[str, str |
     return {"build": "backgrounds", "seed": seed, **choices, "images": f"sha256:{content.hexdigest()}"}
 
 
-def _outcome(settings: _Settings, verdicts: dict[str, str], *, was_complete: bool) -> BuiltChallenge:
+def _outcome(settings: Layout, verdicts: dict[str, str], *, was_complete: bool) -> BuiltChallenge:
     counts = Counter(verdicts.values())
     left_out = {verdict: count for verdict, count in sorted(counts.items()) if verdict != "ok"}
     return BuiltChallenge(settings.destination, counts["ok"], left_out, was_complete)
 
 
-def _sources(images: ImageSet) -> list[_Source]:
+def _sources(images: ImageSet) -> list[Source]:
     folders = [images.classes[target] for target in images.targets]
     boxes = [None] * len(images) if images.boxes is None else images.boxes
     given = [None if box is None or np.isnan(box).any() else tuple(map(float, box)) for box in boxes]
@@ -203,18 +153,18 @@ def _sources(images: ImageSet) -> list[_Source]:
     entries = zip(
         images.paths, files, images.masks or (), given, folders, unique_stems(images.paths, folders), strict=True
     )
-    return [_Source(*entry) for entry in entries]
+    return [Source(*entry) for entry in entries]
 
 
 def _build_plain(
-    sources: Sequence[_Source], settings: _Settings, run: Any, skip_bad: bool, label: str | None
+    sources: Sequence[Source], settings: Layout, run: Any, skip_bad: bool, label: str | None
 ) -> dict[str, str]:
     """Build what needs one image alone; a verdict for each path."""
     table = settings.destination / TABLE
     done = {row["path"]: row["verdict"] for row in read_rows(table, _TABLE_COLUMNS) if row["verdict"] != "unreadable"}
     write_rows(table, _TABLE_COLUMNS, done.items())
     todo = [source for source in sources if source.path not in done]
-    results: Generator[tuple[str, str]] = run(functools.partial(_build_one, settings), todo, label=label)
+    results: Generator[tuple[str, str]] = run(functools.partial(build_one, settings), todo, label=label)
     with closing(results), table.open("a", newline="", encoding="utf-8") as file:
         for source, (verdict, error) in zip(todo, results, strict=True):
             if error and not skip_bad:
@@ -226,65 +176,16 @@ def _build_plain(
     return done
 
 
-def _build_one(settings: _Settings, source: _Source) -> tuple[str, str]:
-    """Write an image's own variants; its verdict, and what is wrong with it where it cannot be read."""
-    try:
-        frame = _load(source, settings)
-    except ValueError as error:
-        return "unreadable", str(error)
-    if isinstance(frame, str):
-        return frame, ""
-    pictures = {
-        "original": frame.image,
-        "only_fg": blend(frame.image, frame.mask, 0),
-        "no_fg": blend(frame.image, 255 - frame.mask, 0),
-        "only_bg_b": black_background(frame.image, frame.box),
-        "only_bg_t": tile_background(frame.image, frame.box),
-    }
-    for variant, picture in pictures.items():
-        write_image(settings.file(variant, source.folder, source.stem), picture)
-    binary = io.BytesIO()
-    np.save(binary, (frame.mask >= HALF).astype(np.uint8))
-    write_whole(settings.file(MASKS, source.folder, source.stem), binary.getvalue())
-    return "ok", ""
-
-
-def _load(source: _Source, settings: _Settings) -> _Frame | str:
-    """A source's pixels as the build shows them, or why it cannot be used.
-
-    Raises:
-        ValueError: the image or the mask cannot be read, or their sizes differ.
-    """
-    if not source.mask.is_file():
-        return "no_mask"
-    image, mask = read_image(source.image), read_mask(source.mask)
-    check_size(source.image, image.shape, source.mask, mask.shape)
-    mask = mask if settings.edges == "soft" else harden(mask)
-    box = foreground_box(mask, source.box)
-    if box is None:
-        return "empty"
-    if settings.size is not None:
-        shown = cover_box(box, image.shape, settings.size, settings.size)
-        image, mask = (cover(pixels, settings.size, settings.size) for pixels in (image, mask))
-        mask = mask if settings.edges == "soft" else harden(mask)
-        if shown is None or box_of_mask(mask) is None:
-            return "cropped"
-        box = shown
-    if box_area(box) > LARGEST_SHARE * mask.size:
-        return "box_too_large"
-    return _Frame(image, mask, box)
-
-
-def _mixed_names(sources: Sequence[_Source], partners: dict[str, NDArray[np.int64]]) -> dict[str, list[str]]:
+def _mixed_names(sources: Sequence[Source], partners: dict[str, NDArray[np.int64]]) -> dict[str, list[str]]:
     stems, folders = [s.stem for s in sources], [s.folder for s in sources]
     return {variant: mixed_names(stems, [stems[i] for i in chosen], folders) for variant, chosen in partners.items()}
 
 
 def _build_mixed(
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     partners: dict[str, NDArray[np.int64]],
     names: dict[str, list[str]],
-    settings: _Settings,
+    settings: Layout,
     run: Any,
     label: str | None,
 ) -> None:
@@ -295,12 +196,12 @@ def _build_mixed(
         lacking = [(sources[partners[v][i]], files[v][i]) for v in MIXED if not files[v][i].is_file()]
         if lacking:
             todo.append((source, lacking))
-    with closing(run(functools.partial(_mix_one, settings), todo, label=label and f"{label} (mixed)")) as results:
+    with closing(run(functools.partial(mix_one, settings), todo, label=label and f"{label} (mixed)")) as results:
         for _ in results:
             pass
 
 
-def _remove_others(files: dict[str, list[Path]], settings: _Settings) -> None:
+def _remove_others(files: dict[str, list[Path]], settings: Layout) -> None:
     """Remove mixed images of an interrupted build whose draws no longer hold, because an image can be read by now."""
     for variant, wanted in files.items():
         keep = set(wanted)
@@ -309,27 +210,11 @@ def _remove_others(files: dict[str, list[Path]], settings: _Settings) -> None:
                 file.unlink()
 
 
-def _mix_one(settings: _Settings, item: tuple[_Source, list[tuple[_Source, Path]]]) -> None:
-    source, wanted = item
-    foreground = _usable(source, settings)
-    for partner, file in wanted:
-        other = _usable(partner, settings)
-        background = cover(tile_background(other.image, other.box), *foreground.mask.shape)
-        write_image(file, blend(foreground.image, foreground.mask, background))
-
-
-def _usable(source: _Source, settings: _Settings) -> _Frame:
-    frame = _load(source, settings)
-    if isinstance(frame, str):
-        raise ValueError(f"{source.image} or its mask changed while the backgrounds were built: build in a new folder")
-    return frame
-
-
 def _manifest(
-    sources: Sequence[_Source],
+    sources: Sequence[Source],
     partners: dict[str, NDArray[np.int64]],
     names: dict[str, list[str]],
-    settings: _Settings,
+    settings: Layout,
 ) -> Iterator[tuple[str, ...]]:
     for variant in VARIANTS:
         for i, source in enumerate(sources):
@@ -345,7 +230,7 @@ def _manifest(
             yield variant, file, *shown
 
 
-def _picture(sources: Sequence[_Source], names: dict[str, list[str]], settings: _Settings) -> NDArray[np.uint8]:
+def _picture(sources: Sequence[Source], names: dict[str, list[str]], settings: Layout) -> NDArray[np.uint8]:
     """The same sample whatever the seed: an image a row, a variant a column."""
     order = np.argsort(keyed_uniforms(0, 0, np.arange(len(sources)), Stream.BUILDER, 1)[:, 0], kind="stable")
     rows = []
