@@ -40,6 +40,11 @@ pytestmark = pytest.mark.usefixtures("one_process")
         (["batch_size=-1"], "run.batch_size = -1"),
         (["epochs=0"], "run.epochs = 0"),
         (["seed=-1"], "run.seed = -1"),
+        pytest.param(
+            ["sync_batchnorm=true"],
+            "sync_batchnorm needs GPUs",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there it is allowed"),
+        ),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

@@ -46,6 +46,7 @@ class RunSettings(BaseModel):
     checkpoint_every: Positive | None = None
     validate_epochs: bool = True
     deterministic: bool = False
+    sync_batchnorm: bool = False
 
 
 class DataSettings(BaseModel):

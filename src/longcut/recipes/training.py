@@ -12,8 +12,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import SyncBatchNorm
 from torch.utils.data import Dataset
 
+from longcut.core import Method
 from longcut.core.distributed import on_first_process_first, rank, world_size
 from longcut.core.seeding import seed_everything
 from longcut.data.batches import EvaluationData, TrainingData
@@ -87,7 +89,7 @@ class _Run:
         seed_everything(run.seed)
         method, self.starting_weights = build_method(self.settings, len(self.images.classes), with_weights=with_weights)
         check_accumulation(method, run.accumulate)
-        self.method = method.to(self.device)
+        self.method = self._synchronised(method).to(self.device)
         self.order = Order(len(self.data), run.batch_size, run.seed, run.accumulate, rank(), world_size())
         self.steps = run.steps or max(1, round((run.epochs or 0) * self.order.steps_per_epoch))
         self.optimizer, self.scheduler = build_optimizer(self.settings, method, self.steps)
@@ -95,6 +97,14 @@ class _Run:
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
         # Every process starts from the same weights and then draws its own dropout.
         torch.manual_seed(run.seed * world_size() + rank())
+
+    def _synchronised(self, method: Method) -> Method:
+        """With `sync_batchnorm`, BatchNorm's statistics are those of the global batch."""
+        if not self.settings.run.sync_batchnorm:
+            return method
+        if self.device.type != "cuda":
+            raise ValueError("sync_batchnorm needs GPUs: torch's SyncBatchNorm refuses the CPU; leave it out")
+        return SyncBatchNorm.convert_sync_batchnorm(method)
 
     def go(self, *, resume: bool) -> bool:
         """Train from the start or from the checkpoint; whether the run is finished."""
