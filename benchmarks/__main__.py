@@ -7,7 +7,7 @@ import importlib
 import os
 import statistics
 
-from benchmarks.timing import Row, keep_memory
+from benchmarks.timing import Row
 
 NAMES = ("contrast", "step", "data_path", "segmentation", "cli")
 _UNITS = {"times faster": "x", "times as long": "x", "seconds": " s"}
@@ -20,6 +20,8 @@ def main() -> None:
     names = parser.parse_args().names or NAMES
     if unknown := sorted(set(names) - set(NAMES)):
         parser.error(f"no benchmark is called {unknown[0]}: take {', '.join(NAMES)}")
+    from longcut.engine.launch import keep_memory  # here: worker processes import this module anew
+
     keep_memory()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of pairs timed in turns")
     print(f"{'what':<80} {'ours':>9} {'other':>9} {'figure [min..max]':>24} {'bar':>9}  met", flush=True)
@@ -34,7 +36,8 @@ def _line(row: Row) -> str:
     unit, sign = _UNITS[row.kind], ">=" if row.kind == "times faster" else "<="
     spread = f"{min(row.figures):.2f}..{max(row.figures):.2f}"
     figure = f"{statistics.median(row.figures):.2f}{unit} [{spread}]"
-    bar, met = f"{sign} {row.bar:g}{unit}", "yes" if row.met else "NO"
+    bar = f"{sign} {row.bar:g}{unit}" if row.bar else "-"
+    met = {None: "-", True: "yes", False: "NO"}[row.met]
     return f"{row.what:<80} {_seconds(row.ours)} {_seconds(row.other)} {figure:>24} {bar:>9}  {met}"
 
 

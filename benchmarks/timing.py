@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Clock = Callable[[], float]
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median reaches the bar; None where nothing was measured."""
-        if self.skipped:
+        """Whether the median reaches the bar; None where nothing was measured or there is no bar."""
+        if self.skipped or not self.bar:
             return None
         figure = statistics.median(self.figures)
         return figure >= self.bar if self.kind == "times faster" else figure <= self.bar
@@ -86,11 +83,3 @@ def one_thread() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads[0])
         cv2.setNumThreads(threads[1])
-
-
-def keep_memory() -> None:
-    """Let glibc keep what is freed, for this process: else each side also times pages that the other gave back."""
-    if sys.platform == "linux":
-        set_option = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)
-        set_option(_MMAP_MAX, 0)
-        set_option(_TRIM_THRESHOLD, -1)

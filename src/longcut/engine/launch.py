@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +16,8 @@ import torch.distributed as dist
 
 from longcut.core.distributed import world_size
 from longcut.engine.train import Precision
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
 
 
 def find_device() -> torch.device:
@@ -45,6 +49,18 @@ def processes(device: torch.device) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def keep_memory() -> None:
+    """Have glibc keep what is freed for this process, as long as it lasts.
+
+    Else the pages of each batch, freed and taken again, are faulted in anew, which costs more than what is computed on
+    them. Elsewhere than with glibc nothing is changed.
+    """
+    if sys.platform == "linux":
+        set_option = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)
+        set_option(_MMAP_MAX, 0)
+        set_option(_TRIM_THRESHOLD, -1)
 
 
 def make_deterministic() -> None:

@@ -26,7 +26,7 @@ from longcut.data.order import Order, evaluation_keys
 from longcut.data.store import Store
 from longcut.engine.build import build_method, build_normalisation, build_optimizer
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
-from longcut.engine.launch import Stopper, find_device, find_precision, make_deterministic, processes
+from longcut.engine.launch import Stopper, find_device, find_precision, keep_memory, make_deterministic, processes
 from longcut.engine.logs import ProgressLine, RunLog
 from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder
 from longcut.engine.settings import Settings
@@ -59,6 +59,8 @@ def train_run(
         images = training_images(settings, inputs, say)
         table = {**settings.to_dict(), "paths": inputs.paths()}
         on_first_process_first(lambda: check_run_folder(out, table, resume=resume or rank() != 0))
+        if device.type == "cpu":
+            keep_memory()
         if settings.run.deterministic:
             make_deterministic()
         run = _Run(settings, inputs, out, images, device, say)
