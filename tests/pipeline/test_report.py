@@ -208,8 +208,8 @@ def test_tables_are_made_without_plots():
 def test_a_clear_effect_is_stated_with_its_cost(tmp_path):
     runs = make_run(tmp_path / "erm", ERM), make_run(tmp_path / "clad", CLAD, method="clad", preset="clad")
     assert judge(_compare(*runs)).headline == (
-        "erm leans on backgrounds: on those of another class it loses 20.0 points (95 % interval 18.0 to 22.0). "
-        "clad loses 9.0 points (95 % interval 7.0 to 11.0), 55 % less; it is 12.0 points better on foreign backgrounds "
+        "erm leans on backgrounds: on random ones it loses 20.0 points (95 % interval 18.0 to 22.0). "
+        "clad loses 9.0 points (95 % interval 7.0 to 11.0), 55 % less; it is 12.0 points better on random backgrounds "
         "and 1.0 points worse on original images (the intervals overlap)."
     )
 

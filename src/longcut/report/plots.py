@@ -125,7 +125,7 @@ def plot_gaps(comparison: Comparison) -> str:
         axes.invert_yaxis()
         axes.axvline(0, color=_INK, lw=0.8)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("BG-Gap: points lost on backgrounds of another class")
+        axes.set_xlabel("BG-Gap: points lost on random backgrounds")
         axes.grid(axis="x", color=_INK, alpha=0.12)
     return drawing.svg
 

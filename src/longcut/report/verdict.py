@@ -48,7 +48,7 @@ def _gap_of(group: Group) -> float:
 
 
 def _rank(group: Group, baseline: Group) -> tuple[bool, float]:
-    """What leans less than the baseline first, and of that what is best on foreign backgrounds."""
+    """What leans less than the baseline first, and of that what is best on random backgrounds."""
     ours, theirs, swapped = _gap(group), _gap(baseline), group.get("accuracy", "mixed_rand")
     less = ours.mean < theirs.mean and not _overlap(ours, theirs) and not _learnt_less(group, baseline)
     return not less, -swapped.mean if swapped else 0.0
@@ -66,8 +66,8 @@ def _alone(group: Group) -> str:
     if gap.low <= 0 <= gap.high:
         return f"{group.label} shows no measurable reliance on backgrounds: BG-Gap {_points(gap)}."
     if gap.high < 0:
-        return f"{group.label} does better on foreign backgrounds than on fitting ones: BG-Gap {_points(gap)}."
-    return f"{group.label} leans on backgrounds: on those of another class it loses {_points(gap)}."
+        return f"{group.label} does better on random backgrounds than on fitting ones: BG-Gap {_points(gap)}."
+    return f"{group.label} leans on backgrounds: on random ones it loses {_points(gap)}."
 
 
 def _against(group: Group, baseline: Group) -> str:
@@ -93,8 +93,8 @@ def _difference(ours: Cell, theirs: Cell, name: str) -> str:
 
 
 def _cost(group: Group, baseline: Group) -> str:
-    """What happens to accuracy, on foreign backgrounds and on original images."""
-    places = (("on foreign backgrounds", "mixed_rand"), ("on original images", "original"))
+    """What happens to accuracy, on random backgrounds and on original images."""
+    places = (("on random backgrounds", "mixed_rand"), ("on original images", "original"))
     changes = [change for place in places if (change := _change(group, baseline, *place))]
     words = f"; it is {' and '.join(changes)}" if changes else ""
     if _learnt_less(group, baseline):
