@@ -427,3 +427,9 @@ def test_pictures_stop_where_the_page_would_grow_too_large(tmp_path, monkeypatch
     assert 4 <= len(shown) < 32
     assert abs(shown.count("erm") - shown.count("clad")) <= 1
     assert sum(map(len, re.findall(r"data:image/webp;base64,[^\"]*", page))) <= 16_000
+
+
+def test_a_file_among_runs_says_how_to_name_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "report.html").touch()
+    with pytest.raises(ValueError, match=r"report\.html is a file, no run: name folders alone"):
+        read_run(tmp_path / "report.html")

@@ -91,6 +91,8 @@ def read_run(folder: str | Path) -> RunResults:
             the file (and the line in it) and says how to go on.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file, no run: name folders alone, all of them as {folder.parent}/*/")
     if not folder.is_dir():
         raise ValueError(
             f"{folder} is no run: there is no such folder; train one with 'longcut train METHOD --out RUN'"
