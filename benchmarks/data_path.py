@@ -24,8 +24,9 @@ from longcut.data.batches import TrainingData
 from longcut.data.cache import open_store
 from longcut.data.decoding import write_image
 from longcut.data.image_set import ImageSet
-from longcut.data.loader import IMAGENET_MEAN, IMAGENET_STD, BatchLoader, Normalisation
+from longcut.data.loader import BatchLoader, Normalisation
 from longcut.data.order import Order
+from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 from longcut.data.store import Recipe, Store
 
 BATCH, SIDE, COUNT, REPEATS = 64, 224, 256, 9

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longcut.data.imagenet9 import CLASSES, IMAGENET_STATISTICS, IMAGENET_TO_IN9, IN9_STATISTICS, to_imagenet9
+from longcut.data.imagenet9 import CLASSES, IMAGENET_TO_IN9, to_imagenet9
+from longcut.data.statistics import IMAGENET_MEAN, IN9_MEAN, IN9_STD
 
 
 def test_each_class_has_as_many_imagenet_classes_as_the_release() -> None:
@@ -53,5 +54,5 @@ def test_logits_of_another_width_are_refused() -> None:
 
 
 def test_the_two_conventions_of_normalisation_differ() -> None:
-    assert IMAGENET_STATISTICS.mean == (0.485, 0.456, 0.406)
-    assert IN9_STATISTICS == ((0.4717, 0.4499, 0.3837), (0.26, 0.2516, 0.2575))
+    assert IMAGENET_MEAN == (0.485, 0.456, 0.406)
+    assert (IN9_MEAN, IN9_STD) == ((0.4717, 0.4499, 0.3837), (0.26, 0.2516, 0.2575))

@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 
 from longcut.data.builders import challenge_builder
 from longcut.data.builders.challenge_builder import build_backgrounds
-from longcut.data.builders.challenge_plan import MIXED, VARIANTS, draw_partners, mixed_names, unique_stems
+from longcut.data.builders.challenge_plan import draw_partners, mixed_names, unique_stems
+from longcut.data.challenge_layout import MIXED, VARIANTS
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet, read_images
 from longcut.data.pasting import blend, cover, cover_box, harden

@@ -6,8 +6,6 @@ superclasses; a prediction of any of the other 630 is wrong.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,18 +22,6 @@ CLASSES = (
 )
 """Class folders of the release, in the order of its indices."""
 
-
-class Normalisation(NamedTuple):
-    """Mean and standard deviation of red, green and blue in [0, 1]."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-IMAGENET_STATISTICS = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""What the release's evaluation takes for models of 1000 classes; CLAD's code takes it for nine classes too."""
-IN9_STATISTICS = Normalisation((0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575))
-"""What the release's evaluation takes for models of nine classes."""
 
 # ImageNet indices of each superclass; both ends of a run are inside.
 _MEMBERS = (

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from longcut.core import Batch
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from longcut.core import Method
 from longcut.data.augmentation import Augmentation
-from longcut.data.loader import IMAGENET_MEAN, IMAGENET_STD
+from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.methods import METHODS
 

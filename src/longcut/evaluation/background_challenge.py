@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from longcut.data.challenge_layout import VARIANTS
 from longcut.evaluation.predictions import Predictions
 
-VARIANTS = ("original", "only_fg", "no_fg", "only_bg_b", "only_bg_t", "mixed_same", "mixed_rand", "mixed_next")
 PAIRS = (("original", "mixed_rand"), ("mixed_same", "mixed_rand"))
 """Variants whose images share foregrounds: for consistency, and the second one for BG-Gap."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from longcut import __version__
+from longcut.data.decoding import write_whole
 from longcut.evaluation.metrics import Measure
 
 
@@ -63,9 +63,7 @@ def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Add rows to a results file; a row of the same measurement replaces the former one. Whole or not at all."""
     former = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
     merged = {_identity(entry): entry for entry in [*former, *rows]}
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(entry) + "\n" for entry in merged.values()), "utf-8")
-    os.replace(part, path)
+    write_whole(path, "".join(json.dumps(entry) + "\n" for entry in merged.values()).encode())
 
 
 def weights_hash(model: nn.Module) -> str:

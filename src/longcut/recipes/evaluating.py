@@ -16,7 +16,6 @@ from longcut.data.batches import EvaluationData
 from longcut.data.cache import estimate_bytes, open_store
 from longcut.data.image_set import ImageSet, read_images, splits_of
 from longcut.data.imagenet9 import CLASSES as IMAGENET9
-from longcut.data.imagenet9 import IMAGENET_STATISTICS
 from longcut.data.loader import BatchLoader, Normalisation
 from longcut.data.order import evaluation_keys
 from longcut.data.store import Recipe, Store
@@ -96,7 +95,7 @@ def open_model(
         starting_weights=network.starting_weights,
         weights_hash=weights_hash(network),
     )
-    return Model(network.to(device).eval(), None, image_size, Normalisation(*IMAGENET_STATISTICS), subject), out
+    return Model(network.to(device).eval(), None, image_size, Normalisation(), subject), out
 
 
 def evaluate(

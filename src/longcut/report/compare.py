@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from longcut.data.challenge_layout import VARIANTS
 from longcut.report.columns import Column
 from longcut.report.groups import Cell, Group, group_runs
-from longcut.report.runs import VARIANTS, RunResults
+from longcut.report.runs import RunResults
 
 MAIN = (
     *(Column("accuracy", name) for name in ("original", "only_fg", "mixed_same", "mixed_rand", "only_bg_t")),

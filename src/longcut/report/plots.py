@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from longcut.data.challenge_layout import VARIANTS
 from longcut.report.columns import dataset_title
 from longcut.report.compare import Comparison
 from longcut.report.groups import Cell, Group
-from longcut.report.runs import VARIANTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

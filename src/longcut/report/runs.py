@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-VARIANTS = ("original", "only_fg", "no_fg", "only_bg_b", "only_bg_t", "mixed_same", "mixed_rand", "mixed_next")
-"""The Background Challenge's variants, in the order in which they are shown."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:

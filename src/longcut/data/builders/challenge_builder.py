@@ -23,15 +23,9 @@ from numpy.typing import NDArray
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.builders.build_record import open_build, read_rows, write_rows
 from longcut.data.builders.challenge_images import Edges, Format, Layout, Source, build_one, mix_one
-from longcut.data.builders.challenge_plan import (
-    MIXED,
-    VARIANTS,
-    check_classes,
-    draw_partners,
-    mixed_names,
-    unique_stems,
-)
+from longcut.data.builders.challenge_plan import check_classes, draw_partners, mixed_names, unique_stems
 from longcut.data.builders.picture_grid import picture_grid
+from longcut.data.challenge_layout import MIXED, VARIANTS
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet
 from longcut.data.pool import Engine, map_items

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.data.builders.challenge_plan import MASKS
 from longcut.data.builders.segmentation import check_size
+from longcut.data.challenge_layout import MASKS
 from longcut.data.decoding import read_image, read_mask, write_image, write_whole
 from longcut.data.pasting import blend, cover, cover_box, harden
 from longcut.data.tiles import (

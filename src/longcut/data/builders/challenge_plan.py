@@ -12,10 +12,6 @@ from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
 
-MIXED = "mixed_same", "mixed_rand", "mixed_next"
-VARIANTS = "original", "only_fg", "no_fg", "only_bg_b", "only_bg_t", *MIXED
-MASKS = "fg_mask"
-
 
 def draw_partners(
     targets: NDArray[np.int64], indices: NDArray[np.int64], num_classes: int, seed: int

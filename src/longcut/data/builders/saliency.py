@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Preset:
 
 
 PRESETS = {
-    "u2net": Preset(320, _IMAGENET_MEAN, _IMAGENET_STD, by_maximum=True),
+    "u2net": Preset(320, IMAGENET_MEAN, IMAGENET_STD, by_maximum=True),
     "isnet": Preset(1024, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)),
-    "birefnet": Preset(1024, _IMAGENET_MEAN, _IMAGENET_STD),
+    "birefnet": Preset(1024, IMAGENET_MEAN, IMAGENET_STD),
 }
 
 
