@@ -1,4 +1,6 @@
-"""The contrastive term with its dictionary, against a dictionary of numpy arrays read slot by slot."""
+"""Contrastive terms: with a queue for each class, against numpy arrays read slot by slot; with a bank that the batch
+shares, against lightly's loss.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.timing import Row, alternate, one_thread
-from longcut.losses import contrast, cosine
-from longcut.queues import ClassQueue
+from longcut.losses import bank_mass, contrast, contrast_with, cosine
+from longcut.queues import ClassQueue, FeatureQueue
 
 BATCH, DIM, TEMPERATURE = 64, 2048, 0.2
 CASES = ((32, 9, 6.0, 15), (256, 1000, 50.0, 5))
 """Negatives, classes, the bar and how many pairs are timed."""
+SHARED_BATCH, SHARED_DIM = 256, 128
+SHARED_CASES = ((65536, 2.0, 9), (4096, 1.2, 25))
+"""Capacity of the bank, the bar and how many pairs are timed."""
 
 
 def rows() -> Iterator[Row]:
@@ -24,6 +29,8 @@ def rows() -> Iterator[Row]:
     with one_thread():
         for negatives, classes, bar, repeats in CASES:
             yield _row(negatives, classes, bar, repeats)
+        for capacity, bar, repeats in SHARED_CASES:
+            yield _shared_row(capacity, bar, repeats)
 
 
 def _row(negatives: int, classes: int, bar: float, repeats: int) -> Row:
@@ -90,3 +97,31 @@ def _check_equal(ours: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> None:
     for gradient, expected in zip(ours[1:], other[1:], strict=True):
         scale = expected.abs().max()
         torch.testing.assert_close(gradient / scale, expected / scale, rtol=0, atol=1e-4)
+
+
+def _shared_row(capacity: int, bar: float, repeats: int) -> Row:
+    what = f"contrastive term with a shared bank of {capacity}, against lightly"
+    try:
+        from lightly.loss import NTXentLoss
+    except ImportError:
+        return Row(what, skipped="lightly is not installed")
+    queue = FeatureQueue(capacity, SHARED_DIM)
+    other = NTXentLoss(temperature=TEMPERATURE, memory_bank_size=(capacity, SHARED_DIM))
+    other.memory_bank.bank.copy_(queue.embeddings.view_as(other.memory_bank.bank))
+    generator = torch.Generator().manual_seed(0)
+    queries, keys = torch.randn(2, SHARED_BATCH, SHARED_DIM, generator=generator)
+    queries.requires_grad_()
+
+    def ours(_: int) -> tuple[Tensor, ...]:
+        mass = bank_mass(queries, queue.embeddings, temperature=TEMPERATURE)
+        loss = contrast_with(cosine(queries, keys), mass, temperature=TEMPERATURE).mean()
+        queue.push(keys)
+        return loss.detach(), *torch.autograd.grad(loss, queries)
+
+    def lightly(_: int) -> tuple[Tensor, ...]:
+        loss = other(queries, keys)
+        return loss.detach(), *torch.autograd.grad(loss, queries)
+
+    for _ in range(3):
+        _check_equal(ours(0), lightly(0))
+    return Row(what, *alternate(ours, lightly, repeats=repeats), bar)

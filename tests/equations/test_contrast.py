@@ -1,14 +1,17 @@
-"""The contrastive loss against its formula, written with plain loops."""
+"""The contrastive losses against their formulas, written with plain loops, and against other libraries."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from longcut.losses import contrast, cosine, info_nce
+from longcut.losses import bank_mass, contrast, contrast_with, cosine, info_nce, log_mass, mass, supervised_contrast
 
 TEMPERATURES = (0.07, 0.2, 1.0)
 
@@ -159,3 +162,172 @@ def test_half_precision_is_computed_in_float32() -> None:
     assert found.dtype == close.dtype == core.dtype == torch.float32
     torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(close.double(), cosine(anchors.double(), positives.double()), rtol=1e-5, atol=1e-6)
+
+
+def masses(similarities: Tensor, mask: Tensor, temperature: float, scales: list[float]) -> list[float]:
+    return [
+        math.log(sum(math.exp(a * s / temperature) for s, m, a in zip(*row, scales, strict=True) if m))
+        for row in zip(similarities.tolist(), mask.tolist(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("cached", [1, 10, mass.CACHED])
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("each", [False, True])
+def test_log_mass_is_its_formula(cached: int, temperature: float, each: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mass, "CACHED", cached)
+    _, negatives, mask = similarities()
+    scales = [0.5 + k / 4 for k in range(7)] if each else [1.7] * 7
+    given = torch.tensor(scales, dtype=torch.float64) if each else 1.7
+    expected = masses(negatives, mask, temperature, scales)
+    negatives.requires_grad_()
+    found = log_mass(negatives, mask, temperature=temperature, scale=given)
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+    assert torch.autograd.gradcheck(lambda n: log_mass(n, mask, temperature=temperature, scale=given), negatives)
+    assert torch.autograd.gradcheck(lambda n: log_mass(n, temperature=temperature, scale=given), negatives)
+
+
+def test_what_does_not_count_has_no_mass_however_close_it_is() -> None:
+    negatives = torch.tensor([[1.0, -0.9, -1.0], [1.0, 1.0, 1.0]], requires_grad=True)
+    mask = torch.tensor([[False, True, True], [False, False, False]])
+    found = log_mass(negatives, mask, temperature=1e-3)
+    assert found.tolist() == [pytest.approx(-900.0), -math.inf]
+    contrast_with(torch.zeros(2), found, temperature=1e-3).sum().backward()
+    assert negatives.grad.isfinite().all()
+    assert (negatives.grad[~mask] == 0).all()
+    assert log_mass(negatives[:, :0], temperature=1.0).tolist() == [-math.inf] * 2
+    assert log_mass(negatives[:0], temperature=1.0).shape == (0,)
+
+
+def test_a_scale_of_zero_leaves_the_number_of_negatives() -> None:
+    _, negatives, mask = similarities()
+    assert log_mass(negatives, temperature=0.1, scale=0.0).tolist() == pytest.approx([math.log(7)] * 5)
+    found = log_mass(negatives, mask, temperature=0.1, scale=0.0)
+    torch.testing.assert_close(found, mask.sum(dim=1).double().log())
+
+
+def test_groups_join_as_if_they_were_one() -> None:
+    positive, negatives, mask = similarities()
+    scales = torch.tensor([1.0] * 4 + [2.5] * 3, dtype=torch.float64)
+    first = log_mass(negatives[:, :4], mask[:, :4], temperature=0.2)
+    second = log_mass(negatives[:, 4:], mask[:, 4:], temperature=0.2, scale=2.5)
+    found = contrast_with(positive, first, second, temperature=0.2)
+    torch.testing.assert_close(found, contrast(positive, negatives, mask, negative_scale=scales), rtol=1e-12, atol=0)
+
+
+def test_groups_without_any_negative_change_nothing() -> None:
+    positive, negatives, _ = similarities()
+    nothing = torch.full((5,), -torch.inf, dtype=torch.float64, requires_grad=True)
+    some = log_mass(negatives, temperature=0.2)
+    torch.testing.assert_close(contrast_with(positive, some, nothing, temperature=0.2), contrast(positive, negatives))
+    none = contrast_with(positive, nothing, nothing, temperature=0.2)
+    assert none.tolist() == [0.0] * 5
+    none.sum().backward()
+    assert (nothing.grad == 0).all()
+    with pytest.raises(ValueError, match="at least one log mass"):
+        contrast_with(positive, temperature=0.2)
+
+
+@pytest.mark.parametrize("cached", [1, 9, mass.CACHED])
+@pytest.mark.parametrize("temperature", [*TEMPERATURES, 1e-3])
+def test_bank_mass_is_the_log_mass_of_cosines(cached: int, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mass, "CACHED", cached)
+    queries, _, negatives = embeddings()
+    bank = functional.normalize(negatives[0], dim=1)
+    table = torch.tensor([[cosine_by_loop(q, n) for n in bank] for q in queries], dtype=torch.float64)
+    expected = log_mass(table, temperature=temperature, scale=0.5)
+    queries.requires_grad_()
+    found = bank_mass(queries, bank, temperature=temperature, scale=0.5)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    assert torch.autograd.gradcheck(lambda q: bank_mass(q, bank, temperature=max(temperature, 0.07)), queries)
+
+
+def test_the_bank_may_be_written_to_before_backward() -> None:
+    queries, _, negatives = embeddings()
+    bank, weights = functional.normalize(negatives[0], dim=1), torch.arange(1.0, 5.0, dtype=torch.float64)
+    queries.requires_grad_()
+    (expected,) = torch.autograd.grad((bank_mass(queries, bank.clone(), temperature=0.1) * weights).sum(), queries)
+    loss = (bank_mass(queries, bank, temperature=0.1) * weights).sum()
+    bank.zero_()
+    loss.backward()
+    assert torch.equal(queries.grad, expected)
+
+
+def test_masses_are_float32_under_autocast() -> None:
+    queries, _, negatives = (t.bfloat16() for t in embeddings())
+    bank = functional.normalize(negatives[0].float(), dim=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = bank_mass(queries, bank, temperature=0.05)
+    assert found.dtype == torch.float32
+    expected = bank_mass(queries.double(), bank.double(), temperature=0.05)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
+
+
+def labelled() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Embeddings, their cosines, and masks of positives and candidates."""
+    vectors = torch.randn(6, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    units = functional.normalize(vectors, dim=1)
+    others = ~torch.eye(6, dtype=torch.bool)
+    return vectors, units @ units.T, (LABELS[:, None] == LABELS) & others, others
+
+
+def test_supervised_contrast_is_its_formula() -> None:
+    _, table, positives, candidates = labelled()
+    expected = []
+    for row in range(6):
+        total = sum(math.exp(table[row, c].item() / 0.1) for c in range(6) if candidates[row, c])
+        logs = [-math.log(math.exp(table[row, p].item() / 0.1) / total) for p in range(6) if positives[row, p]]
+        expected.append(sum(logs) / len(logs) if logs else 0.0)
+    assert expected[3] == 0.0
+    found = supervised_contrast(table, positives, candidates, temperature=0.1)
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
+    table.requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: supervised_contrast(s, positives, candidates, temperature=0.1), table)
+
+
+def test_one_positive_makes_supervised_contrast_the_plain_one() -> None:
+    _, table, _, candidates = labelled()
+    positives = torch.eye(6, dtype=torch.bool).roll(3, dims=1)
+    found = supervised_contrast(table, positives, candidates, temperature=0.2)
+    torch.testing.assert_close(found, contrast(table[positives], table, candidates & ~positives))
+
+
+def test_a_lone_anchor_has_no_supervised_contrast() -> None:
+    table = torch.ones(1, 1, requires_grad=True)
+    found = supervised_contrast(table, *torch.zeros(2, 1, 1, dtype=torch.bool), temperature=0.2)
+    found.sum().backward()
+    assert found.tolist() == table.grad[0].tolist() == [0.0]
+
+
+def library(name: str) -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name)
+
+
+def test_it_equals_the_losses_of_pytorch_metric_learning() -> None:
+    losses = library("pytorch_metric_learning.losses")
+    vectors, table, positives, candidates = labelled()
+    found = supervised_contrast(table, positives, candidates, temperature=0.1)[LABELS != 2].mean()
+    torch.testing.assert_close(found, losses.SupConLoss(temperature=0.1)(vectors, LABELS))
+    pairs = torch.arange(3).repeat(2)
+    same = torch.eye(6, dtype=torch.bool).roll(3, dims=1)
+    found = contrast(table[same], table, candidates & ~same, temperature=0.1).mean()
+    torch.testing.assert_close(found, losses.NTXentLoss(temperature=0.1)(vectors, pairs))
+
+
+def test_it_equals_the_losses_of_lightly() -> None:
+    lightly = library("lightly.loss")
+    vectors, table, _, candidates = labelled()
+    same = torch.eye(6, dtype=torch.bool).roll(3, dims=1)
+    found = contrast(table[same], table, candidates & ~same, temperature=0.1).mean()
+    torch.testing.assert_close(found, lightly.NTXentLoss(temperature=0.1)(*vectors.chunk(2)))
+    with_bank = lightly.NTXentLoss(temperature=0.1, memory_bank_size=(16, 5))
+    queries, keys = vectors.float().chunk(2)
+    with_bank(queries, keys)
+    bank = functional.normalize(with_bank.memory_bank.bank.clone(), dim=1)
+    found = contrast_with(cosine(queries, keys), bank_mass(queries, bank, temperature=0.1), temperature=0.1).mean()
+    torch.testing.assert_close(found, with_bank(queries, keys))
