@@ -1,16 +1,21 @@
-"""Augmentation against torchvision's rule and per-pixel colour arithmetic, written with loops."""
+"""Augmentation against torchvision and per-pixel colour arithmetic, written with loops."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from torchvision.transforms import functional
 
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.augmentation import (
     GREY,
     Augmentation,
+    Draws,
     centre_crop,
     colour_matrices,
     crop,
@@ -18,6 +23,7 @@ from longcut.data.augmentation import (
     finish,
     resize_shorter,
 )
+from longcut.data.randaugment import OPERATIONS, Operation
 
 PLAIN = (0.0, 0.0, 0.0, 0.0)
 
@@ -257,3 +263,210 @@ def test_the_shorter_side_shrinks_and_never_grows() -> None:
 def test_ranges_without_sense_are_refused(wrong: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=f"^{says} .* not "):
         Augmentation(8, **wrong)
+
+
+def drawn(augmentation: Augmentation, count: int = 4000, view: int = 0) -> Draws:
+    shapes, indices = np.tile([20, 20], (count, 1)), np.arange(count)
+    return draw(augmentation, shapes, seed=0, epoch=0, indices=indices, stream=Stream.IMAGE, view=view)
+
+
+def test_what_is_added_moves_no_other_draw() -> None:
+    plain = drawn(Augmentation(8))
+    full = drawn(Augmentation(8, jitter_probability=0.5, grey=0.2, blur=0.5, solarize=0.2, randaugment=3))
+    assert (plain.crops == full.crops).all()
+    assert (plain.flips == full.flips).all()
+    assert plain.coloured.all()
+    assert not plain.sigmas.any()
+    assert not plain.solarized.any()
+    assert plain.operations == ((),) * 4000
+    jittered = full.coloured & ~np.isclose(full.colours[:, 0, :3], GREY).all(axis=1)
+    uncoloured = np.isclose(full.colours[:, 0], full.colours[:, 1]).all(axis=1)
+    kept = jittered & ~uncoloured
+    assert kept.mean() == pytest.approx(0.5 * 0.8, abs=0.04)
+    assert (plain.colours[kept] == full.colours[kept]).all()
+
+
+def test_probabilities_are_kept_and_independent() -> None:
+    found = drawn(Augmentation(8, flip=0.3, jitter_probability=0.8, grey=0.2, blur=0.4, solarize=0.1))
+    grey = np.isclose(found.colours[:, 0], found.colours[:, 1]).all(axis=1)
+    unchanged = np.isclose(found.colours, np.eye(3, 4)).all(axis=(1, 2))
+    assert (unchanged == ~found.coloured).all()
+    events = np.stack([found.flips, grey, found.sigmas > 0, found.solarized])
+    for event, probability in zip([*events, unchanged], (0.3, 0.2, 0.4, 0.1, 0.2 * 0.8), strict=True):
+        assert event.mean() == pytest.approx(probability, abs=4 * math.sqrt(probability * (1 - probability) / 4000))
+    assert np.abs(np.corrcoef(events) - np.eye(4)).max() < 4.5 / math.sqrt(4000)
+
+
+def test_further_views_are_draws_of_their_own() -> None:
+    augmentation = Augmentation(8, randaugment=2)
+    first, second, third = (drawn(augmentation, view=view) for view in range(3))
+    uniforms = keyed_uniforms(0, 0, np.arange(4000), Stream.IMAGE, 3 * 36).reshape(4000, 3, 36)
+    assert (uniforms[:, 1] != uniforms[:, 2]).any(axis=1).all()
+    for a, b in ((first, second), (second, third)):
+        assert np.corrcoef(a.flips, b.flips)[0, 1] == pytest.approx(0, abs=4.5 / math.sqrt(4000))
+        assert (a.crops != b.crops).any(axis=1).mean() > 0.95
+
+
+def test_a_grey_image_is_its_luma() -> None:
+    image = np.random.default_rng(5).integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    draws = drawn(Augmentation(9, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=PLAIN, grey=1.0), count=1)
+    out = np.empty_like(image)
+    draws.finish(0, image, out)
+    expected = [[luma(pixel) for pixel in row] for row in image.astype(float)]
+    assert np.abs(out - np.array(expected)[..., None]).max() <= 1
+    assert (out == out[..., :1]).all()
+
+
+def test_jitter_comes_before_grey() -> None:
+    both = drawn(Augmentation(8, grey=1.0), count=50).colours
+    jitter = drawn(Augmentation(8), count=50).colours
+    pixel, mean = np.array([40.0, 200.0, 90.0]), 120.0
+    coloured = jitter[:, :, :3] @ pixel + jitter[:, :, 3] * mean
+    assert both[:, :, :3] @ pixel + both[:, :, 3] * mean == pytest.approx(np.tile((coloured @ GREY)[:, None], 3))
+
+
+@pytest.mark.parametrize("size", [224, 64])
+def test_blur_is_gaussian_and_scales_with_the_picture(size: int) -> None:
+    found = drawn(Augmentation(size, blur=1.0)).sigmas * 224 / size
+    assert found.min() == pytest.approx(0.1, abs=0.005)
+    assert found.max() == pytest.approx(2.0, abs=0.005)
+    assert found.mean() == pytest.approx(1.05, abs=0.04)
+
+
+def test_a_blurred_point_is_a_gaussian() -> None:
+    augmentation = Augmentation(41, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=PLAIN, blur=1.0, solarize=0.0)
+    point = np.zeros((41, 41, 3), np.uint8)
+    point[20, 20] = 255
+    draws = drawn(augmentation, count=1)
+    draws = replace(draws, sigmas=np.array([1.7]))
+    out = np.empty_like(point)
+    draws.finish(0, point, out)
+    expected = [
+        [255 * math.exp(-((y - 20) ** 2 + (x - 20) ** 2) / (2 * 1.7**2)) / (2 * math.pi * 1.7**2) for x in range(41)]
+        for y in range(41)
+    ]
+    assert np.abs(out - np.array(expected)[..., None]).max() <= 1
+
+
+def test_solarized_is_inverted_from_the_middle_on() -> None:
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, axis=2)
+    augmentation = Augmentation(16, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=PLAIN, solarize=1.0)
+    out = np.empty_like(image)
+    drawn(augmentation, count=1).finish(0, image, out)
+    assert out[..., 0].ravel().tolist() == [x if x < 128 else 255 - x for x in range(256)]
+
+
+def photograph(seed: int = 0, side: int = 32) -> np.ndarray:
+    """Smooth, so that ways to interpolate agree, and not of full contrast."""
+    noise = np.random.default_rng(seed).uniform(20, 225, (5, 5, 3)).astype(np.float32)
+    return cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC).clip(10, 230).astype(np.uint8)
+
+
+def applied(name: str, strength: float, image: np.ndarray) -> np.ndarray:
+    out = image.copy()
+    Operation(name, strength).apply(out)
+    return out
+
+
+def as_torch(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
+LEVELS = {
+    "identity": (0.0, lambda image: image),
+    "autocontrast": (0.0, functional.autocontrast),
+    "equalize": (0.0, functional.equalize),
+    "posterize": (5, lambda image: functional.posterize(image, 5)),
+    "solarize": (170, lambda image: functional.solarize(image, 170)),
+    "colour": (0.4, lambda image: functional.adjust_saturation(image, 0.4)),
+    "contrast": (1.3, lambda image: functional.adjust_contrast(image, 1.3)),
+    "brightness": (0.7, lambda image: functional.adjust_brightness(image, 0.7)),
+    "sharpness": (1.9, lambda image: functional.adjust_sharpness(image, 1.9)),
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_operations_on_levels_are_torchvision_s(name: str, seed: int) -> None:
+    strength, theirs = LEVELS[name]
+    image = photograph(seed)
+    expected = theirs(as_torch(image)).permute(1, 2, 0).numpy()
+    found = applied(name, strength, image)
+    # torchvision cuts fractions off where these round, in up to two places
+    allowed = {"identity": 0, "posterize": 0, "solarize": 0, "equalize": 0}.get(name, 2)
+    assert np.abs(found.astype(int) - expected).max() <= allowed
+    assert name == "identity" or np.abs(found.astype(int) - image).max() > 5
+
+
+@pytest.mark.parametrize("name", ["autocontrast", "equalize"])
+def test_a_channel_of_one_level_stays(name: str) -> None:
+    image = photograph()
+    image[..., 1] = 77
+    found = applied(name, 0.0, image)
+    assert (found[..., 1] == 77).all()
+    assert (found[..., 0] != image[..., 0]).any()
+
+
+WARPS = {
+    "rotate": (20.0, {"angle": -20.0}),
+    "shear_x": (0.2, {"shear": [math.degrees(math.atan(0.2)), 0.0]}),
+    "shear_y": (0.2, {"shear": [0.0, math.degrees(math.atan(0.2))]}),
+    "translate_x": (5.0, {"translate": [-5, 0]}),
+    "translate_y": (5.0, {"translate": [0, -5]}),
+}
+
+
+@pytest.mark.parametrize("name", WARPS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_operations_on_places_are_torchvision_s(name: str, sign: int) -> None:
+    strength, theirs = WARPS[name]
+    image = photograph()
+    arguments = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0]}
+    arguments |= {k: [sign * x for x in v] if isinstance(v, list) else sign * v for k, v in theirs.items()}
+    expected = functional.affine(
+        as_torch(image), interpolation=functional.InterpolationMode.BILINEAR, fill=[128.0] * 3, **arguments
+    )
+    found = applied(name, sign * strength, image)
+    inside = np.s_[8:-8, 8:-8]  # they differ in how they blend with the filling at the frame's edge
+    assert np.abs(found.astype(int) - expected.permute(1, 2, 0).numpy())[inside].max() <= 3
+    assert np.abs(found.astype(int) - image)[inside].max() > 10
+    assert (np.abs(found.astype(int) - expected.permute(1, 2, 0).numpy()).max(axis=2) > 3).mean() < 0.06
+
+
+def test_operations_are_drawn_evenly_and_in_both_directions() -> None:
+    found = [o for row in drawn(Augmentation(224, randaugment=2)).operations for o in row]
+    assert len(found) == 8000
+    strengths: dict[str, list[float]] = {}
+    for operation in found:
+        strengths.setdefault(operation.name, []).append(operation.strength)
+    assert list(OPERATIONS) == sorted(strengths, key=list(OPERATIONS).index)
+    assert sum((len(s) - 8000 / 14) ** 2 / (8000 / 14) for s in strengths.values()) < 13 + 4 * math.sqrt(26)
+    third = 10 / 30
+    expected = {"rotate": 30 * third, "shear_x": 0.3 * third, "shear_y": 0.3 * third}
+    expected |= dict.fromkeys(("translate_x", "translate_y"), 150 / 331 * 224 * third)
+    blends = dict.fromkeys(("brightness", "contrast", "colour", "sharpness"), 0.9 * third)
+    for name, size in (expected | blends).items():
+        around = np.array(strengths[name]) - (name in blends)
+        assert np.abs(around) == pytest.approx(size)
+        assert (around > 0).mean() == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(len(around)))
+    assert set(strengths["posterize"]) == {7.0}
+    assert {round(x, 6) for x in strengths["solarize"]} == {round(256 * (1 - third), 6)}
+
+
+def test_operations_come_before_colours() -> None:
+    augmentation = Augmentation(12, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, randaugment=1)
+    draws = replace(drawn(augmentation, count=1), operations=((Operation("solarize", 100.0),),))
+    image = photograph(side=12)
+    out = np.empty_like(image)
+    draws.finish(0, image, out)
+    assert (out == finish(applied("solarize", 100.0, image), 12, False, draws.colours[0])).all()
+    assert (out != applied("solarize", 100.0, finish(image, 12, False, draws.colours[0]))).any()
+
+
+@pytest.mark.parametrize("name", ["jitter_probability", "grey", "blur", "solarize"])
+def test_what_is_no_probability_is_refused(name: str) -> None:
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match=f"^{name} is a probability, not "):
+            Augmentation(8, **{name: wrong})
+    with pytest.raises(ValueError, match=r"^randaugment is a number of operations of at least 0, not -1"):
+        Augmentation(8, randaugment=-1)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longcut.data.augmentation import Augmentation
-from longcut.data.batches import EvaluationData, TrainingData
+from longcut.data.batches import EvaluationData, Parts, TrainingData
 from longcut.data.image_set import ImageSet
 from longcut.data.loader import BatchLoader, Normalisation
 from longcut.data.order import Order, evaluation_keys
@@ -20,6 +20,7 @@ from longcut.data.store import Recipe, Store
 SIDE, SAMPLES = 12, 10
 WHOLE = Augmentation(SIDE, scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=(0.0, 0.0, 0.0, 0.0))
 FULL = Augmentation(8)
+COMPOSITES = Parts(composites=True)
 
 
 def made_store(*, lends: list[bool] | None = None, bias: bool = False) -> Store:
@@ -121,14 +122,14 @@ def test_slices_of_unequal_size_are_refused(samples: int, batch: int, accumulate
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 5), st.permutations(range(SAMPLES)), st.integers(1, SAMPLES))
 def test_a_sample_is_the_same_in_any_batch(epoch: int, order: list[int], count: int) -> None:
-    data = TrainingData(made_store(), FULL, seed=3, composites=True)
+    data = TrainingData(made_store(), FULL, seed=3, parts=COMPOSITES)
     whole, part = data[epoch, np.arange(SAMPLES)], data[epoch, np.array(order[:count])]
     for name, tensor in part.items():
         assert torch.equal(tensor, whole[name][order[:count]])
 
 
 def test_workers_change_nothing_and_no_global_draw_is_made() -> None:
-    data = TrainingData(made_store(bias=True), FULL, seed=3, composites=True)
+    data = TrainingData(made_store(bias=True), FULL, seed=3, parts=COMPOSITES)
     keys = list(Order(SAMPLES, 4, 3).keys(0, 5))
     before = torch.get_rng_state()
     alone, helped = (list(BatchLoader(data, keys, normalisation=Normalisation(), workers=n)) for n in (0, 2))
@@ -142,7 +143,7 @@ def test_workers_change_nothing_and_no_global_draw_is_made() -> None:
 
 def test_epochs_and_seeds_and_streams_differ() -> None:
     store, everyone = made_store(), np.arange(SAMPLES)
-    first = TrainingData(store, FULL, seed=3, composites=True)
+    first = TrainingData(store, FULL, seed=3, parts=COMPOSITES)
     batch = first[0, everyone]
     assert not torch.equal(batch["images"], first[1, everyone]["images"])
     assert not torch.equal(batch["images"], TrainingData(store, FULL, seed=4)[0, everyone]["images"])
@@ -153,7 +154,7 @@ def test_epochs_and_seeds_and_streams_differ() -> None:
 
 @pytest.mark.parametrize("balance", ["images", "classes"])
 def test_composites_show_a_background_of_another_class(balance: str) -> None:
-    data = TrainingData(made_store(), WHOLE, seed=0, composites=True, balance=balance)
+    data = TrainingData(made_store(), WHOLE, seed=0, parts=COMPOSITES, balance=balance)
     lenders = set()
     for epoch in range(20):
         batch = data[epoch, np.arange(SAMPLES)]
@@ -171,7 +172,7 @@ def test_composites_show_a_background_of_another_class(balance: str) -> None:
 def test_only_lenders_lend() -> None:
     store = made_store(lends=[i in (1, 2, 6) for i in range(SAMPLES)])
     for images in ("original", "mixed_rand"):
-        data = TrainingData(store, WHOLE, seed=0, composites=images == "original", images=images)
+        data = TrainingData(store, WHOLE, seed=0, parts=Parts(composites=images == "original"), images=images)
         name = "composites" if images == "original" else "images"
         shown = {int(x) // 10 for epoch in range(10) for x in data[epoch, np.arange(SAMPLES)][name][:, 0, 0, 0]}
         assert shown == {1, 2, 6}
@@ -194,7 +195,7 @@ def test_mixed_rand_puts_every_foreground_on_any_background() -> None:
 
 def test_batches_are_normalised_channel_by_channel() -> None:
     normalisation = Normalisation((0.1, 0.5, 0.9), (0.2, 0.3, 0.4))
-    data = TrainingData(made_store(bias=True), WHOLE, seed=0, composites=True)
+    data = TrainingData(made_store(bias=True), WHOLE, seed=0, parts=COMPOSITES)
     key = (0, np.array([4, 1, 7]))
     (batch,) = BatchLoader(data, [key], normalisation=normalisation)
     raw = data[key]
@@ -226,4 +227,4 @@ def test_evaluation_shows_every_image_once_and_unchanged() -> None:
 
 def test_composites_need_two_classes_among_the_lenders() -> None:
     with pytest.raises(ValueError, match="at least two classes"):
-        TrainingData(made_store(lends=[i % 3 == 0 for i in range(SAMPLES)]), FULL, seed=0, composites=True)
+        TrainingData(made_store(lends=[i % 3 == 0 for i in range(SAMPLES)]), FULL, seed=0, parts=COMPOSITES)

@@ -30,6 +30,9 @@ class Stream(IntEnum):
     BACKGROUND = 3
     BUILDER = 4
     MIXED = 5
+    VIEW = 6
+    NON_SEMANTIC = 7
+    PARTNER = 8
 
 
 def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:

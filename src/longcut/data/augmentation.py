@@ -1,10 +1,12 @@
 """Augmentation as two operations with a draw for each sample: one crop-and-flip, one colour matrix.
 
+Where they are asked for, RandAugment's operations come between the two, blur and solarization after them.
 The parameters of a whole batch are drawn at once, keyed by (seed, epoch, index); OpenCV applies them to uint8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,9 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
+from longcut.data.randaugment import GREY, Operation, draw_operations
 
 _TRIES = 10
-GREY = np.array([0.299, 0.587, 0.114])
+_FIXED = 2 * _TRIES + 12
+"""Uniforms that every image gets; RandAugment's follow them."""
+_SIGMA = (0.1, 2.0)
+_NOMINAL = 224
+_SOLAR = np.where(np.arange(256) < 128, np.arange(256), 255 - np.arange(256)).astype(np.uint8)
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
@@ -29,6 +36,12 @@ class Augmentation:
         ratio: range of the crop's aspect, drawn uniformly in its logarithm.
         flip: probability of a horizontal flip.
         jitter: strengths of brightness, contrast, saturation and hue; four zeros leave the colours alone.
+        jitter_probability: how likely an image's colours change at all.
+        grey: probability of an image without colour.
+        blur: probability of a Gaussian blur, whose deviation is drawn from 0.1 to 2 pixels of a result of 224 and
+            scales with its size (SimCLR's, and MoCo-v2's).
+        solarize: probability that what is brighter than the middle is inverted (BYOL's).
+        randaugment: number of RandAugment's operations, of magnitude 10 out of 30; 0 leaves them out.
     """
 
     size: int
@@ -36,16 +49,24 @@ class Augmentation:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    jitter_probability: float = 1.0
+    grey: float = 0.0
+    blur: float = 0.0
+    solarize: float = 0.0
+    randaugment: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale is a range within 0 to 1, not {self.scale}")
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise ValueError(f"ratio is a range of positive numbers, not {self.ratio}")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip is a probability, not {self.flip}")
+        for name in ("flip", "jitter_probability", "grey", "blur", "solarize"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a probability, not {getattr(self, name)}")
         if min(self.jitter) < 0 or self.jitter[3] > 0.5:
             raise ValueError(f"jitter is four strengths of at least 0, the last at most 0.5, not {self.jitter}")
+        if self.randaugment < 0:
+            raise ValueError(f"randaugment is a number of operations of at least 0, not {self.randaugment}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +76,23 @@ class Draws:
     crops: NDArray[np.int64]
     flips: NDArray[np.bool_]
     colours: NDArray[np.float64] | None
-    """`[b, 3, 4]` from `colour_matrices`; None where colours are left alone."""
+    """`[b, 3, 4]` from `colour_matrices`; None where no image's colours change."""
+    coloured: NDArray[np.bool_]
+    """`[b]` whose colours change."""
+    sigmas: NDArray[np.float64]
+    """`[b]` deviation of the blur in pixels of the result, 0 where there is none."""
+    solarized: NDArray[np.bool_]
+    operations: tuple[tuple[Operation, ...], ...]
+    """`[b]` RandAugment's for each image."""
+
+    def finish(self, row: int, part: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        """Do to an image's crop what was drawn for it; `out [size, size, 3]` holds the result."""
+        matrix = self.colours[row] if self.colours is not None and self.coloured[row] else None
+        finish(part, len(out), bool(self.flips[row]), matrix, operations=self.operations[row], out=out)
+        if self.sigmas[row]:
+            cv2.GaussianBlur(out, (0, 0), self.sigmas[row], dst=out)
+        if self.solarized[row]:
+            cv2.LUT(out, _SOLAR, dst=out)
 
 
 def draw(
@@ -66,6 +103,7 @@ def draw(
     epoch: int,
     indices: NDArray[np.int64],
     stream: Stream,
+    view: int = 0,
 ) -> Draws:
     """Draw for each image of a batch.
 
@@ -76,14 +114,42 @@ def draw(
         epoch: the epoch.
         indices: `[b]` positions in the dataset.
         stream: which of an image's several draws this is.
+        view: which one of this stream, from 0.
     """
-    uniforms = keyed_uniforms(seed, epoch, indices, stream, 2 * _TRIES + 7)
+    count = _FIXED + 2 * augmentation.randaugment
+    uniforms = keyed_uniforms(seed, epoch, indices, stream, (view + 1) * count)[:, view * count :]
     crops = _draw_crops(augmentation, shapes, uniforms[:, : 2 * _TRIES + 2])
-    rest = uniforms[:, 2 * _TRIES + 2 :]
+    flip, *jitter, jittered, grey, blur, sigma, solarize = uniforms[:, 2 * _TRIES + 2 : _FIXED].T
+    coloured, colours = _draw_colours(augmentation, np.stack(jitter, axis=1), jittered, grey)
+    sigmas = (_SIGMA[0] + sigma * (_SIGMA[1] - _SIGMA[0])) * augmentation.size / _NOMINAL
+    return Draws(
+        crops,
+        flip < augmentation.flip,
+        colours,
+        coloured,
+        np.where(blur < augmentation.blur, sigmas, 0.0),
+        solarize < augmentation.solarize,
+        draw_operations(uniforms[:, _FIXED:], augmentation.size),
+    )
+
+
+def _draw_colours(
+    augmentation: Augmentation,
+    jitter: NDArray[np.float64],
+    jittered: NDArray[np.float64],
+    grey: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64] | None]:
+    """Whose colours change, and the matrices, from `jitter [b, 4]` and two uniforms for each image."""
     strengths = np.array(augmentation.jitter)
+    changed = (jittered < augmentation.jitter_probability) & strengths.any()
+    greyed = grey < augmentation.grey
+    if not (changed.any() or greyed.any()):
+        return greyed, None
     low, high = np.append(np.maximum(0, 1 - strengths[:3]), -strengths[3]), np.append(1 + strengths[:3], strengths[3])
-    colours = colour_matrices(low + rest[:, 1:5] * (high - low)) if strengths.any() else None
-    return Draws(crops, rest[:, 0] < augmentation.flip, colours)
+    matrices = colour_matrices(low + jitter * (high - low))
+    matrices[~changed] = np.eye(3, 4)
+    matrices[greyed] = GREY @ matrices[greyed][:, None]  # every channel becomes the luma; the share of grey stays
+    return changed | greyed, matrices
 
 
 def _draw_crops(
@@ -109,6 +175,14 @@ def _draw_crops(
     top = np.where(found, uniforms[:, -2] * (free_h + 1), free_h // 2).astype(np.int64)
     left = np.where(found, uniforms[:, -1] * (free_w + 1), free_w // 2).astype(np.int64)
     return np.stack([top, left, h, w], axis=1)
+
+
+def scale_crops(crops: NDArray[np.int64], shapes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same share of other images: boxes `[b, 4]` in images of `shapes [b, 2]`, as boxes in images of `others`."""
+    ratio = others / shapes
+    first = np.minimum(np.rint(crops[:, :2] * ratio), others - 1)
+    last = np.rint((crops[:, :2] + crops[:, 2:]) * ratio)
+    return np.concatenate([first, np.maximum(last - first, 1)], axis=1).astype(np.int64)
 
 
 def crop(array: NDArray[np.uint8], box: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -145,21 +219,25 @@ def finish(
     flip: bool,
     matrix: NDArray[np.float64] | None,
     *,
+    operations: Sequence[Operation] = (),
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Resize a crop `[h, w, 3]` to `[size, size, 3]`, flip it and apply its colour matrix, if any.
+    """Resize a crop `[h, w, 3]` to `[size, size, 3]`, flip it and apply its operations and colour matrix, if any.
 
     Args:
         part: the crop; stays as it is.
         size: side of the result, pixels.
         flip: whether left and right change places.
         matrix: `[3, 4]` from `colour_matrices`, or None.
+        operations: RandAugment's, before the matrix.
         out: `[size, size, 3]` to write into; a new array where None.
     """
     out = np.empty((size, size, 3), np.uint8) if out is None else out
     resize(part, size, size, area_beyond=2.0, out=out)
     if flip:
         cv2.flip(out, 1, dst=out)
+    for operation in operations:
+        operation.apply(out)
     if matrix is not None:
         matrix = matrix.copy()
         matrix[:, 3] *= GREY @ cv2.mean(out)[:3]

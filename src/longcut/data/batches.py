@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,14 +11,57 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.augmentation import Augmentation, centre_crop, crop, draw, finish
-from longcut.data.pasting import blend, cover
+from longcut.core.seeding import Stream
+from longcut.data.augmentation import Augmentation, centre_crop
+from longcut.data.composites import Composites, MixedAmplitudes, StylizedShapes, SwappedBackgrounds
+from longcut.data.non_semantic import (
+    BackgroundNegatives,
+    NonSemantics,
+    Patches,
+    PatchNegatives,
+    Query,
+    TextureNegatives,
+)
+from longcut.data.pictures import ON_GREY, Pictures
 from longcut.data.store import Store
-from longcut.negatives import BackgroundPool
+from longcut.data.stylized import Stylized
 from longcut.negatives.backgrounds import Balance
 
-Images = Literal["original", "mixed_rand"]
+__all__ = ["EvaluationData", "Parts", "Patches", "TrainingData"]
+
+Images = Literal["original", "mixed_rand", "only_fg"]
+NonSemantic = Literal["patch", "texture", "background"]
+CompositesFrom = Literal["backgrounds", "amplitude", "stylized"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a batch holds beside its images: what a method needs.
+
+    Attributes:
+        composites: for each image one with its shape and another class's background or texture.
+        views: how many further augmentations of each image.
+        non_semantic: which non-semantic negatives; None where there are none.
+        num_non_semantic: how many of them for each image.
+    """
+
+    composites: bool = False
+    views: int = 0
+    non_semantic: NonSemantic | None = None
+    num_non_semantic: int = 1
+
+    def __post_init__(self) -> None:
+        if self.views < 0:
+            raise ValueError(f"views is a number of at least 0, not {self.views}")
+        if self.non_semantic is not None and self.num_non_semantic < 1:
+            raise ValueError(f"num_non_semantic is a number of at least 1, not {self.num_non_semantic}")
+        if self.non_semantic == "texture" and self.num_non_semantic > 1:
+            raise ValueError(
+                f"an image has one texture: num_non_semantic is 1 with 'texture', not {self.num_non_semantic}"
+            )
+
+
+_NOTHING, _PATCHES = Parts(), Patches()
 
 
 class TrainingData(Dataset[dict[str, Tensor]]):
@@ -27,9 +71,18 @@ class TrainingData(Dataset[dict[str, Tensor]]):
         store: the records.
         augmentation: what is drawn for each.
         seed: the run's seed.
-        images: the images as they are, or each foreground on the background of any image (ERM on Mixed-Rand).
-        composites: whether each anchor gets a composite with a background of another class.
-        balance: whether those backgrounds are drawn uniformly over images or over classes.
+        images: the images as they are, each foreground on the background of any image (Mixed-Rand), or on mean grey
+            (Only-FG); each view draws a background of its own.
+        balance: whether composites take backgrounds, or amplitudes, uniformly over images or over classes.
+        parts: what a batch holds beside the images.
+        patches: how patch negatives are made.
+        composites_from: what composites are made from: backgrounds of other classes, which need masks, Fourier
+            amplitudes of other classes, or the images of `stylized`.
+        textures: records of the images' textures, in the order of the store's.
+        stylized: images with other classes' textures.
+
+    Raises:
+        ValueError: something that the parts are made from is not there.
     """
 
     def __init__(
@@ -39,59 +92,78 @@ class TrainingData(Dataset[dict[str, Tensor]]):
         *,
         seed: int,
         images: Images = "original",
-        composites: bool = False,
         balance: Balance = "images",
+        parts: Parts = _NOTHING,
+        patches: Patches = _PATCHES,
+        composites_from: CompositesFrom = "backgrounds",
+        textures: Store | None = None,
+        stylized: Stylized | None = None,
     ) -> None:
-        self._store = store
-        self._augmentation = augmentation
-        self._seed = seed
+        self._pictures = Pictures(store, augmentation, seed)
         self._images = images
-        lenders = np.flatnonzero(store.lends)
-        self._lenders = lenders
-        self._pool = BackgroundPool(store.images.targets[lenders], balance) if composites else None
+        self._views = parts.views
+        swaps = parts.composites and composites_from == "backgrounds"
+        if (swaps or images != "original" or parts.non_semantic == "background") and not store.recipe.composites:
+            raise ValueError("backgrounds can be exchanged or removed only where the images have masks")
+        self._composites: Composites | None = None
+        if parts.composites:
+            self._composites = _composites(self._pictures, composites_from, balance, stylized)
+        self._non_semantic: NonSemantics | None = None
+        if parts.non_semantic is not None:
+            self._non_semantic = _non_semantic(self._pictures, parts, patches, textures)
 
     def __len__(self) -> int:
-        return len(self._store)
+        return len(self._pictures.store)
 
     def __getitem__(self, key: tuple[int, NDArray[np.int64]]) -> dict[str, Tensor]:
         epoch, indices = key
-        targets = self._store.images.targets[indices]
-        batch: dict[str, NDArray[Any]] = {"targets": targets, "indices": indices}
-        if self._images == "original":
-            batch["images"] = self._augmented(epoch, indices, None, Stream.IMAGE)
-        else:
-            uniforms = keyed_uniforms(self._seed, epoch, indices, Stream.MIXED, 1)[:, 0]
-            anyone = self._lenders[(uniforms * len(self._lenders)).astype(np.int64)]
-            batch["images"] = self._augmented(epoch, indices, anyone, Stream.IMAGE)
-        if self._pool is not None:
-            uniforms = keyed_uniforms(self._seed, epoch, indices, Stream.BACKGROUND, 2)
-            backgrounds = self._lenders[self._pool.draw(targets, uniforms)]
-            batch["composites"] = self._augmented(epoch, indices, backgrounds, Stream.COMPOSITE)
-            batch["background_targets"] = self._store.images.targets[backgrounds]
-        if self._store.images.bias is not None:
-            batch["bias"] = self._store.images.bias[indices]
+        pictures, known = self._pictures, self._pictures.store.images
+        backgrounds = self._backgrounds(epoch, indices)
+        draws = pictures.draw(epoch, indices, Stream.IMAGE)
+        query = Query(pictures.augment(indices, backgrounds[0], draws), draws, backgrounds[0])
+        batch: dict[str, NDArray[Any]] = {"targets": known.targets[indices], "indices": indices, "images": query.images}
+        if self._views:
+            batch["views"] = pictures.empty(len(indices), self._views)
+            for view in range(self._views):
+                draws = pictures.draw(epoch, indices, Stream.VIEW, view)
+                pictures.augment(indices, backgrounds[1 + view], draws, batch["views"][:, view])
+        if self._non_semantic is not None:
+            batch["non_semantic"] = self._non_semantic(epoch, indices, query)
+        if self._composites is not None:
+            batch["composites"], batch["background_targets"] = self._composites(epoch, indices)
+        if known.bias is not None:
+            batch["bias"] = known.bias[indices]
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
-    def _augmented(
-        self, epoch: int, indices: NDArray[np.int64], backgrounds: NDArray[np.int64] | None, stream: Stream
-    ) -> NDArray[np.uint8]:
-        """`[b, size, size, 3]`: each image, or its foreground on a background, composed first and augmented after."""
-        size = self._augmentation.size
-        shapes = self._store.shapes[indices]
-        draws = draw(self._augmentation, shapes, seed=self._seed, epoch=epoch, indices=indices, stream=stream)
-        out = np.empty((len(indices), size, size, 3), np.uint8)
-        for row, index in enumerate(indices):
-            sample, box = self._store[index], draws.crops[row]
-            part = crop(sample.image, box)
-            if backgrounds is not None:
-                lent = self._store[backgrounds[row]].background
-                assert sample.mask is not None
-                assert lent is not None
-                fitted = cover(lent, *sample.image.shape[:2])
-                part = blend(part, crop(sample.mask, box), crop(fitted, box))
-            matrix = None if draws.colours is None else draws.colours[row]
-            finish(part, size, bool(draws.flips[row]), matrix, out=out[row])
-        return out
+    def _backgrounds(self, epoch: int, indices: NDArray[np.int64]) -> list[NDArray[np.int64] | None]:
+        """For each view, the first one first: `[b]` images that lend their backgrounds, or None."""
+        count = 1 + self._views
+        if self._images == "original":
+            return [None] * count
+        if self._images == "only_fg":
+            return [np.full(len(indices), ON_GREY)] * count
+        uniforms, lenders = self._pictures.uniforms(epoch, indices, Stream.MIXED, count), self._pictures.lenders
+        return list(lenders[(uniforms.T * len(lenders)).astype(np.int64)])
+
+
+def _composites(pictures: Pictures, source: CompositesFrom, balance: Balance, stylized: Stylized | None) -> Composites:
+    if source == "backgrounds":
+        return SwappedBackgrounds(pictures, balance)
+    if source == "amplitude":
+        return MixedAmplitudes(pictures, balance)
+    if stylized is None:
+        raise ValueError("composites from 'stylized' need stylized images; make them with 'longcut data stylize'")
+    return StylizedShapes(pictures, stylized)
+
+
+def _non_semantic(pictures: Pictures, parts: Parts, patches: Patches, textures: Store | None) -> NonSemantics:
+    if parts.non_semantic == "patch":
+        return PatchNegatives(pictures, patches, parts.num_non_semantic)
+    if parts.non_semantic == "background":
+        return BackgroundNegatives(pictures, parts.num_non_semantic)
+    if textures is None:
+        raise ValueError("texture negatives need a texture of each image; make them with 'longcut data textures'")
+    return TextureNegatives(pictures, textures)
 
 
 class EvaluationData(Dataset[dict[str, Tensor]]):

@@ -78,6 +78,10 @@ class BatchLoader:
         for name in ("images", "composites"):
             if name in tensors:
                 tensors[name] = self._normalisation(tensors[name])
+        for name in ("views", "non_semantic"):
+            if name in tensors:
+                flat = self._normalisation(tensors[name].flatten(0, 1))
+                tensors[name] = flat.unflatten(0, tensors[name].shape[:2])
         return Batch(**tensors)
 
 

@@ -1,0 +1,66 @@
+"""The shape of one image with the texture statistics of another, by the Fourier transform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+_HIGHEST = {np.dtype(np.uint8): 255.0, np.dtype(np.float32): 1.0, np.dtype(np.float64): 1.0}
+_SILENT = 1e-20
+
+
+def mix_amplitude(content: NDArray[Any], style: NDArray[Any], *, share: float = 1.0) -> NDArray[Any]:
+    """Keep the phase of the content's Fourier transform and mix its amplitude with the style's.
+
+    Phase carries edges and where they are, amplitude carries contrast, colour and the strength of each frequency. The
+    transform is taken for each channel over the whole image, so the mean colour follows the style too.
+
+    Args:
+        content: `[..., h, w, c]`, uint8 in [0, 255] or float in [0, 1].
+        style: of the content's shape and type.
+        share: how much of the amplitude is the style's: 0 gives the content, 1 (the default) the style's alone.
+
+    Returns:
+        Of the content's shape and type, clipped to its range; uint8 is rounded to the nearest value.
+
+    Raises:
+        ValueError: the images differ in shape or type, have no height or width, or the share is outside [0, 1].
+
+    Source:
+        Xu et al., "A Fourier-based framework for domain generalization" (CVPR 2021), equation 3, without their crop
+        to low frequencies.
+    """
+    if content.shape != style.shape or content.dtype != style.dtype:
+        raise ValueError(
+            f"content {content.shape} {content.dtype} and style {style.shape} {style.dtype} must agree: resize one of them"
+        )
+    if content.ndim < 3 or content.size == 0 or content.dtype not in _HIGHEST:
+        raise ValueError(f"images are uint8 or float [..., h, w, c] of at least one pixel, not {_kind(content)}")
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is from 0 (the content's amplitude) to 1 (the style's), not {share}")
+    mixed = _mix(_planes(content), _planes(style), share, content.shape[-3:-1])
+    mixed = np.moveaxis(np.clip(mixed, 0, _HIGHEST[content.dtype], out=mixed), -3, -1)
+    return (np.rint(mixed) if content.dtype == np.uint8 else mixed).astype(content.dtype, order="C")
+
+
+def _kind(image: NDArray[Any]) -> str:
+    return f"{list(image.shape)} {image.dtype}"
+
+
+def _planes(image: NDArray[Any]) -> NDArray[Any]:
+    """`[..., h, w, c]` as contiguous floats `[..., c, h, w]`."""
+    working = np.float64 if image.dtype == np.float64 else np.float32
+    return np.ascontiguousarray(np.moveaxis(image, -1, -3), dtype=working)
+
+
+def _mix(content: NDArray[Any], style: NDArray[Any], share: float, size: tuple[int, ...]) -> NDArray[Any]:
+    spectrum = scipy.fft.rfft2(content)
+    amplitude, other = np.abs(spectrum), np.abs(scipy.fft.rfft2(style))
+    gain = np.where(amplitude > _SILENT, (1 - share) + share * other / np.maximum(amplitude, _SILENT), 0)
+    spectrum *= gain.astype(amplitude.dtype, copy=False)
+    # where the content is silent its phase is not defined: taken as 0
+    spectrum += np.where(amplitude > _SILENT, 0, share * other).astype(amplitude.dtype, copy=False)
+    return scipy.fft.irfft2(spectrum, s=size, overwrite_x=True)
