@@ -15,6 +15,7 @@ _ROOMS = frozenset(
     (
         "backbones",
         "core",
+        "corruptions",
         "data",
         "engine",
         "evaluation",

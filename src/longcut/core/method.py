@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from longcut.core.batch import Batch
 
+NonSemantic = Literal["patch", "texture", "background"]
+
 
 class Method(nn.Module, ABC):
     """A way to train a classifier.
 
     A subclass is final: one paper, one class, one file. Its constructor takes the networks and, by keyword, the
-    hyper-parameters with the paper's values as defaults: the signature is the configuration.
+    hyper-parameters with the paper's values as defaults: the signature is the configuration. Facts of the run that it
+    names there are handed to it: `num_classes` (0 for images without classes), `num_samples`, `num_steps`.
     All state that a resumed run needs lives in parameters and persistent buffers.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """Optional fields of `Batch` that `training_step` reads."""
+    needs: frozenset[str] = frozenset()
+    """Optional fields of `Batch` that `training_step` reads; a constructor may ask for more where an option does."""
+    supervised: ClassVar[bool] = True
+    """Whether it learns from class labels, and cannot do without."""
+    num_views: int = 1
+    """How many further views it reads, where it needs `views`."""
+    non_semantic: NonSemantic | None = None
+    """What its non-semantic images are made of, where it needs them."""
+    num_non_semantic: int = 1
+    """How many of them each image gets."""
     accumulates: ClassVar[bool] = False
     """Whether k micro-batches give the step of one batch k times as large."""
 

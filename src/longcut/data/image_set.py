@@ -103,6 +103,8 @@ def read_images(
     root: Path,
     split: str | None = None,
     *,
+    labelled: bool = True,
+    only: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     masks: Path | None = None,
     boxes: Path | None = None,
@@ -113,6 +115,8 @@ def read_images(
         root: a folder with class folders, a folder with splits (`train`, `val`, ...) that hold class folders, a flat
             folder of images (then there are no classes), or a CSV `path,target[,split,bias,mask,x1,y1,x2,y2]`.
         split: which split; None reads all. Class folders without splits are taken for whichever split is named.
+        labelled: False takes every image below the root, or the split, at any depth, as one without a class.
+        only: the classes to read, of all that there are; all where None.
         classes: class order to hold to, as the training split fixed it; sorted where None.
         masks: tree of masks that mirrors the images' tree.
         boxes: CSV of boxes.
@@ -122,7 +126,11 @@ def read_images(
     """
     root = Path(root)
     _check_exists(root)
-    images = read_image_csv(root, split) if root.is_file() else _read_folder(root, split)
+    images = read_image_csv(root, split) if root.is_file() else _read_folder(root, split, labelled)
+    if not labelled:
+        images = replace(images, classes=(), targets=np.full(len(images), -1))
+    if only is not None:
+        images = _restrict(images, only)
     if classes is not None:
         images = _hold_to(images, tuple(classes), f"{root} ({split})" if split else str(root))
     if masks is not None:
@@ -169,12 +177,12 @@ def read_image_csv(table: Path, split: str | None = None) -> ImageSet:
     )
 
 
-def _read_folder(root: Path, split: str | None) -> ImageSet:
+def _read_folder(root: Path, split: str | None, labelled: bool) -> ImageSet:
     splits = splits_of(root)
     if splits and split is not None and split not in splits:
         raise ValueError(f"{root} has no split {split!r}: it has {', '.join(splits)}")
     parts = [split] if splits and split is not None else list(splits) or [""]
-    found = [(part, *_class_folders(root / part)) for part in parts]
+    found = [(part, *(_class_folders(root / part) if labelled else _any_depth(root / part))) for part in parts]
     classes = tuple(sorted({name for _, names, _ in found for name in names}))
     place = {name: i for i, name in enumerate(classes)}
     entries = sorted((str(PurePosixPath(part, file)), place.get(name, -1)) for part, _, m in found for file, name in m)
@@ -193,12 +201,16 @@ def _class_folders(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
     """Class names, and (path, class name) of every image below; a flat folder has no class."""
     names = _folders(folder)
     if not names:
-        return [], [(file, "") for file in _images_below(folder, folder)]
+        return _any_depth(folder)
     members = {name: _images_below(folder / name, folder) for name in names}
     empty = [name for name in names if not members[name]]
     if empty and len(empty) < len(names):
         raise ValueError(f"class folder {folder / empty[0]} holds no images: remove it or fill it")
     return names, [(file, name) for name in names for file in members[name]]
+
+
+def _any_depth(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    return [], [(file, "") for file in _images_below(folder, folder)]
 
 
 def _folders(folder: Path) -> list[str]:
@@ -212,6 +224,17 @@ def _images_below(folder: Path, root: Path) -> list[str]:
         images = [name for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
         found += [Path(parent, name).relative_to(root).as_posix() for name in images]
     return found
+
+
+def _restrict(images: ImageSet, only: Sequence[str]) -> ImageSet:
+    """The images of some classes, with those as their classes."""
+    lacking = sorted(set(only) - set(images.classes))
+    if lacking:
+        raise ValueError(f"{images.root} lacks {len(lacking)} of {len(set(only))} classes asked for: {lacking[0]} ...")
+    kept = tuple(name for name in images.classes if name in set(only))
+    place = np.array([*(kept.index(name) if name in kept else -1 for name in images.classes), -1], np.int64)
+    targets = place[images.targets]
+    return replace(images, targets=targets, classes=kept).select(targets >= 0)
 
 
 def _hold_to(images: ImageSet, classes: tuple[str, ...], what: str) -> ImageSet:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from pydantic import BaseModel
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from longcut.backbones import create_backbone, load_weights
 from longcut.core import Method
 from longcut.data.augmentation import Augmentation
+from longcut.data.batches import Patches
 from longcut.data.loader import Normalisation
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.engine.settings import Settings, SettingsError, find_method
@@ -19,30 +23,57 @@ from longcut.engine.settings import Settings, SettingsError, find_method
 FROM_SCRATCH = "from scratch"
 
 
-def build_method(settings: Settings, num_classes: int, *, with_weights: bool = True) -> tuple[Method, str]:
+@dataclass(frozen=True)
+class Facts:
+    """What a method is told of its run; it gets those that its constructor names.
+
+    Attributes:
+        num_classes: size of the head; 0 where the images have no classes.
+        num_samples: size of the training set.
+        num_steps: length of the run.
+    """
+
+    num_classes: int
+    num_samples: int
+    num_steps: int
+
+    def to_dict(self) -> dict[str, int]:
+        """Plain data, for a checkpoint."""
+        return asdict(self)
+
+
+def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True) -> tuple[Method, str]:
     """The method, and a description of its starting weights.
 
     Args:
         settings: of the run.
-        num_classes: size of the head.
+        facts: of the run.
         with_weights: False where a checkpoint's weights will replace them anyway.
 
     Raises:
         SettingsError: a hyper-parameter that the method refuses.
         ValueError: an unknown backbone, or weights that do not fit it.
     """
-    chosen = settings.backbone
-    backbone = create_backbone(
-        chosen.name, small_stem=chosen.small_stem, image_size=settings.data.image_size, norm=chosen.norm
-    )
+    method_class = find_method(settings.method)
+    signature = inspect.signature(method_class).parameters
+    backbones = [_build_backbone(settings) for p in signature.values() if p.kind is not p.KEYWORD_ONLY]
     about = FROM_SCRATCH
-    if with_weights and chosen.weights != "none":
-        about = load_weights(backbone, chosen.weights, timm_name=chosen.name)
+    if with_weights and settings.backbone.weights != "none":
+        for backbone in backbones:
+            about = load_weights(backbone, settings.backbone.weights, timm_name=settings.backbone.name)
+    known = {name: value for name, value in facts.to_dict().items() if name in signature}
     try:
-        method = find_method(settings.method)(backbone, num_classes=num_classes, **_plain(settings.hyper_parameters))
+        method = method_class(*backbones, **known, **_plain(settings.hyper_parameters))
     except ValueError as error:
         raise SettingsError(f"method.{settings.method}: {error}") from None
     return method.to(memory_format=torch.channels_last), about
+
+
+def _build_backbone(settings: Settings) -> nn.Module:
+    chosen = settings.backbone
+    return create_backbone(
+        chosen.name, small_stem=chosen.small_stem, image_size=settings.data.image_size, norm=chosen.norm
+    )
 
 
 def build_optimizer(settings: Settings, method: Method, steps: int) -> tuple[Optimizer, LRScheduler]:
@@ -57,6 +88,14 @@ def build_augmentation(settings: Settings) -> Augmentation:
         return Augmentation(size=settings.data.image_size, **_plain(settings.augmentation))
     except ValueError as error:
         raise SettingsError(f"augmentation: {error}") from None
+
+
+def build_patches(settings: Settings) -> Patches:
+    """How patch negatives are cut."""
+    try:
+        return Patches(**_plain(settings.patches))
+    except ValueError as error:
+        raise SettingsError(f"patches: {error}") from None
 
 
 def build_normalisation(settings: Settings) -> Normalisation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.optim import Optimizer
@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from longcut.core import Method
 
-OptimizerName = Literal["adam", "adamw", "sgd"]
+OptimizerName = Literal["adam", "adamw", "sgd", "lars"]
 Schedule = Literal["constant", "step", "cosine"]
 
 
@@ -23,22 +23,41 @@ def create_optimizer(
     weight_decay: float = 0.0,
     momentum: float = 0.9,
     betas: tuple[float, float] = (0.9, 0.999),
+    trust_coefficient: float = 0.001,
+    decay_all: bool = True,
 ) -> Optimizer:
     """An optimizer over the method's parameter groups.
 
     Args:
         method: gives its parameters.
-        name: "adam", "adamw" or "sgd".
+        name: "adam", "adamw", "sgd" or "lars" (You et al. 2017; timm's), for the large batches of SimCLR and BYOL.
         lr: learning rate, where a group does not set its own.
         weight_decay: L2 for adam and sgd, decoupled for adamw.
-        momentum: of sgd.
+        momentum: of sgd and lars.
         betas: of adam and adamw.
+        trust_coefficient: of lars.
+        decay_all: False leaves biases and the parameters of normalisation without weight decay, and without the
+            scaling of lars.
     """
     groups = method.parameter_groups(lr)
+    if not decay_all:
+        groups = [part for group in groups for part in _without_decay(group)]
+    if name == "lars":
+        from timm.optim.lars import Lars
+
+        return Lars(groups, lr=lr, momentum=momentum, weight_decay=weight_decay, trust_coeff=trust_coefficient)
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     return kind(groups, lr=lr, betas=betas, weight_decay=weight_decay)
+
+
+def _without_decay(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """A group in two: its matrices and kernels, and its vectors, which do not decay."""
+    kernels = [parameter for parameter in group["params"] if parameter.ndim > 1]
+    vectors = [parameter for parameter in group["params"] if parameter.ndim <= 1]
+    parts = [{**group, "params": kernels}, {**group, "params": vectors, "weight_decay": 0.0}]
+    return [part for part in parts if part["params"]]
 
 
 def create_scheduler(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longcut.core import Method
-from longcut.engine.build import build_method
+from longcut.engine.build import Facts, build_method
 from longcut.engine.checkpoint import load_checkpoint, restore_method
 from longcut.engine.settings import Settings, check
 
@@ -51,7 +51,7 @@ def load_run(folder: Path, *, selection: str = "last") -> TrainedRun:
     state = load_checkpoint(folder / CHECKPOINTS[selection])
     about = state["about"]
     settings = read_settings(folder)
-    method, _ = build_method(settings, len(about["classes"]), with_weights=False)
+    method, _ = build_method(settings, Facts(**about["facts"]), with_weights=False)
     restore_method(method, state)
     return TrainedRun(
         folder, settings, method.eval(), tuple(about["classes"]), state["step"], about["starting_weights"]

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from longcut.core import Method
 from longcut.data.augmentation import Augmentation
+from longcut.data.batches import Patches
 from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.methods import METHODS
@@ -26,6 +27,8 @@ from longcut.methods import METHODS
 _FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True)
 Positive = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
+FACTS = ("num_classes", "num_samples", "num_steps")
+"""What a constructor is told of its run, and no setting."""
 
 
 class SettingsError(ValueError):
@@ -54,7 +57,10 @@ class DataSettings(BaseModel):
 
     model_config = _FORBID
     image_size: Positive = 224
-    images: Literal["original", "mixed_rand"] = "original"
+    images: Literal["original", "mixed_rand", "only_fg"] = "original"
+    composites: Literal["backgrounds", "amplitude", "stylized"] = "backgrounds"
+    labels: bool = True
+    class_list: str | None = None
     balance: Literal["images", "classes"] = "images"
     limit_per_class: Positive | None = None
     mean: Triple = IMAGENET_MEAN
@@ -82,6 +88,7 @@ class Settings(BaseModel):
     run: RunSettings
     data: DataSettings
     augmentation: BaseModel
+    patches: BaseModel
     backbone: BackboneSettings
     optimizer: BaseModel
     schedule: BaseModel
@@ -89,7 +96,7 @@ class Settings(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `resolve` reads back."""
-        sections = ("run", "data", "augmentation", "backbone", "optimizer", "schedule")
+        sections = ("run", "data", "augmentation", "patches", "backbone", "optimizer", "schedule")
         plain: dict[str, Any] = {"preset": self.preset}
         plain |= {name: json.loads(getattr(self, name).model_dump_json(exclude_none=True)) for name in sections}
         return plain | {"method": {self.method: json.loads(self.hyper_parameters.model_dump_json(exclude_none=True))}}
@@ -177,7 +184,8 @@ def _models(method: str) -> dict[str, type[BaseModel]]:
         "backbone": BackboneSettings,
         "optimizer": model_of(create_optimizer, without=("method",)),
         "schedule": model_of(create_scheduler, without=("optimizer", "steps")),
-        "method": model_of(find_method(method), without=("num_classes",), keyword_only=True),
+        "patches": model_of(Patches, without=()),
+        "method": model_of(find_method(method), without=FACTS, keyword_only=True),
     }
 
 

@@ -6,7 +6,6 @@ Ke Wang, Harshitha Machiraju, Oh-Hyeon Choung, Michael Herzog, Pascal Frossard. 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +39,7 @@ class CLAD(Method):
             about `num_negatives * num_classes / batch` steps.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"composites", "background_targets"})
+    needs = frozenset({"composites", "background_targets"})
 
     def __init__(
         self,

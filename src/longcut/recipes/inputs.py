@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
+from longcut.core import Method
 from longcut.core.distributed import on_first_process_first
-from longcut.data.batches import TrainingData
+from longcut.data.batches import Parts, TrainingData
+from longcut.data.builders.stylized_table import read_stylized
 from longcut.data.cache import open_store
+from longcut.data.class_lists import read_class_list
 from longcut.data.image_set import ImageSet, read_images, splits_of
 from longcut.data.store import Recipe, Store
-from longcut.engine.build import build_augmentation
+from longcut.data.stylized import Stylized
+from longcut.engine.build import build_augmentation, build_patches
 from longcut.engine.settings import Settings, find_method
 
 Say = Callable[[str], None]
@@ -28,77 +32,160 @@ class Inputs:
     data: Path
     masks: Path | None = None
     boxes: Path | None = None
+    textures: Path | None = None
+    stylized: Path | None = None
     cache: Path | None = None
     skip_bad: bool = False
 
     def paths(self) -> dict[str, str]:
         """What a run's folder remembers of them."""
-        given = {"data": self.data, "masks": self.masks, "boxes": self.boxes}
+        given = {name: getattr(self, name) for name in ("data", "masks", "boxes", "textures", "stylized")}
         return {name: str(path) for name, path in given.items() if path is not None}
 
 
-def training_images(settings: Settings, inputs: Inputs, say: Say) -> ImageSet:
-    """The images that a run trains on: those of the training split, with masks only those that have one.
+def training_images(settings: Settings, inputs: Inputs) -> ImageSet:
+    """The images of the training split.
 
     Raises:
-        ValueError: there are none of two classes, or masks are needed and there are none.
+        ValueError: there are none, or none of two classes where the method learns from classes.
     """
-    images = read_images(inputs.data, "train" if splits_of(inputs.data) else None)
+    split = "train" if splits_of(inputs.data) else None
+    only = read_class_list(settings.data.class_list) if settings.data.class_list else None
+    images = read_images(inputs.data, split, labelled=settings.data.labels, only=only)
     if len(images.classes) < 2:
-        found = f"only the class {images.classes[0]!r}" if images.classes else "no class folders"
-        raise ValueError(f"{inputs.data} holds {found}: a classifier needs at least two, one folder for each")
+        if find_method(settings.method).supervised:
+            found = f"only the class {images.classes[0]!r}" if images.classes else "no class folders"
+            raise ValueError(f"{inputs.data} holds {found}: a classifier needs at least two, one folder for each")
+        images = replace(images, classes=(), targets=np.full(len(images), -1))
     if settings.data.limit_per_class:
         images = images.limit_per_class(settings.data.limit_per_class)
-    if inputs.boxes:
-        images = images.with_boxes(inputs.boxes)
+    return images.with_boxes(inputs.boxes) if inputs.boxes else images
+
+
+def with_companions(settings: Settings, method: Method, inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:
+    """The images that have what belongs to them: a mask where masks are given, a texture where one is read.
+
+    Raises:
+        ValueError: the method reads what was not given, or a class is left without an image.
+    """
     if inputs.masks:
-        images = images.with_masks(inputs.masks)
-    if images.masks is None:
-        if needs_masks(settings):
-            what = settings.method.upper() if settings.data.images == "original" else "training on mixed_rand"
-            raise ValueError(
-                f"{what} needs masks: none given for {inputs.data}; make them with "
-                f"'longcut data segment {inputs.data} --out MASKS' and pass --masks MASKS"
-            )
-        return images
-    usable = images.usable_masks()
-    if not usable.all():
-        say(f"{(~usable).sum()} of {len(images)} images have no mask and are left out")
-    _check_every_class(images, usable)
-    return images.select(usable)
+        images = _only(images.with_masks(inputs.masks), "mask", say)
+    elif images.masks is not None:
+        images = _only(images, "mask", say)
+    elif needs_masks(settings, method):
+        what = settings.method.upper() if settings.data.images == "original" else f"training on {settings.data.images}"
+        raise ValueError(
+            f"{what} needs masks: none given for {inputs.data}; make them with "
+            f"'longcut data segment {inputs.data} --out MASKS' and pass --masks MASKS"
+        )
+    if "non_semantic" in method.needs and method.non_semantic == "texture":
+        images = _with_textures(inputs, images, say)
+    if needs_stylized(settings, method):
+        images = _with_stylized(inputs, images, say)
+    return images
 
 
-def needs_masks(settings: Settings) -> bool:
-    """Whether a run composes images."""
-    return "composites" in find_method(settings.method).needs or settings.data.images == "mixed_rand"
+def needs_masks(settings: Settings, method: Method) -> bool:
+    """Whether a run composes images of foregrounds and backgrounds."""
+    swaps = "composites" in method.needs and settings.data.composites == "backgrounds"
+    matched = "non_semantic" in method.needs and method.non_semantic == "background"
+    return swaps or matched or settings.data.images != "original"
 
 
-def _check_every_class(images: ImageSet, usable: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    counts = np.bincount(images.targets[usable], minlength=len(images.classes))
+def needs_stylized(settings: Settings, method: Method) -> bool:
+    """Whether a run's composites are stylized images."""
+    return "composites" in method.needs and settings.data.composites == "stylized"
+
+
+def _only(images: ImageSet, what: str, say: Say) -> ImageSet:
+    return _kept(images, images.usable_masks(), what, say)
+
+
+def _with_textures(inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:
+    way_out = f"make them with 'longcut data textures {inputs.data} --out TEXTURES' and pass --textures TEXTURES"
+    if inputs.textures is None:
+        raise ValueError(f"texture negatives need a texture of each image: none given for {inputs.data}; {way_out}")
+    there = np.array([(inputs.textures / texture_path(path)).is_file() for path in images.paths], bool)
+    if not there.any():
+        raise ValueError(
+            f"{inputs.textures} holds no texture of the images in {inputs.data}: "
+            f"{inputs.textures / texture_path(images.paths[0])} was expected, for one; {way_out}"
+        )
+    return _kept(images, there, "texture", say)
+
+
+def texture_path(path: str) -> str:
+    """Path of an image's texture in a tree that mirrors the tree of images."""
+    return str(PurePosixPath(path).with_suffix(".png"))
+
+
+def _with_stylized(inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:
+    if inputs.stylized is None:
+        raise ValueError(
+            f"stylized composites need stylized images: none given for {inputs.data}; make them with "
+            f"'longcut data stylize {inputs.data} --textures TEXTURES --out STYLIZED' and pass --stylized STYLIZED"
+        )
+    _, shapes = read_stylized(inputs.stylized).shown_by(images)
+    return _kept(images, np.isin(np.arange(len(images)), shapes), "stylized image", say)
+
+
+def _kept(images: ImageSet, there: NDArray[np.bool_], what: str, say: Say) -> ImageSet:
+    if not there.all():
+        say(f"{(~there).sum()} of {len(images)} images have no {what} and are left out")
+    counts = np.bincount(images.targets[there & (images.targets >= 0)], minlength=len(images.classes))
     if not counts.all():
-        raise ValueError(f"no image of the class {images.classes[int(counts.argmin())]!r} has a mask")
+        raise ValueError(f"no image of the class {images.classes[int(counts.argmin())]!r} has a {what}")
+    return images.select(there)
 
 
-def training_data(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> tuple[TrainingData, ImageSet]:
+def training_data(
+    settings: Settings, method: Method, inputs: Inputs, images: ImageSet, say: Say
+) -> tuple[TrainingData, ImageSet]:
     """Augmented batches by key, and the images that could be read."""
-    store = _open(settings, inputs, images, composites=needs_masks(settings), say=say)
+    store = _open(settings, inputs, images, composites=needs_masks(settings, method), say=say)
+    needs = method.needs
+    parts = Parts(
+        composites="composites" in needs,
+        views=method.num_views if "views" in needs else 0,
+        non_semantic=method.non_semantic if "non_semantic" in needs else None,
+        num_non_semantic=method.num_non_semantic,
+    )
     data = TrainingData(
         store,
         build_augmentation(settings),
         seed=settings.run.seed,
         images=settings.data.images,
-        composites="composites" in find_method(settings.method).needs,
         balance=settings.data.balance,
+        parts=parts,
+        patches=build_patches(settings),
+        composites_from=settings.data.composites,
+        textures=_textures(settings, inputs, store.images, say) if parts.non_semantic == "texture" else None,
+        stylized=_stylized(settings, inputs, store.images, say) if needs_stylized(settings, method) else None,
     )
     return data, store.images
+
+
+def _textures(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store:
+    assert inputs.textures is not None
+    paths = tuple(texture_path(path) for path in images.paths)
+    textures = ImageSet(inputs.textures, paths, images.targets, images.classes)
+    return _open(settings, replace(inputs, skip_bad=False), textures, composites=False, say=say)
+
+
+def _stylized(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Stylized:
+    assert inputs.stylized is not None
+    pictures, shapes = read_stylized(inputs.stylized).shown_by(images)
+    store = _open(settings, replace(inputs, skip_bad=False), pictures, composites=False, say=say)
+    return Stylized.group(store, shapes, pictures.targets, images.paths)
 
 
 def validation_store(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store | None:
     """Records of the validation split; None where there is none, or it is not wanted."""
     splits = [name for name in ("val", "valid") if name in splits_of(inputs.data)]
-    if not splits or not settings.run.validate_epochs:
+    if not splits or not settings.run.validate_epochs or not images.classes:
         return None
-    found = read_images(inputs.data, splits[0], classes=images.classes)
+    only = images.classes if settings.data.class_list else None
+    found = read_images(inputs.data, splits[0], only=only, classes=images.classes)
     return _open(settings, inputs, found, composites=False, say=say)
 
 

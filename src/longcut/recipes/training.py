@@ -24,7 +24,7 @@ from longcut.data.image_set import ImageSet
 from longcut.data.loader import BatchLoader
 from longcut.data.order import Order, evaluation_keys
 from longcut.data.store import Store
-from longcut.engine.build import build_method, build_normalisation, build_optimizer
+from longcut.engine.build import Facts, build_method, build_normalisation, build_optimizer
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
 from longcut.engine.launch import Stopper, find_device, find_precision, keep_memory, make_deterministic, processes
 from longcut.engine.logs import ProgressLine, RunLog
@@ -32,7 +32,7 @@ from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_fo
 from longcut.engine.settings import Settings
 from longcut.engine.train import check_accumulation, train
 from longcut.evaluation.collect import collect
-from longcut.recipes.inputs import Inputs, Say, training_data, training_images, validation_store
+from longcut.recipes.inputs import Inputs, Say, training_data, training_images, validation_store, with_companions
 
 
 def train_run(
@@ -56,7 +56,7 @@ def train_run(
     device = find_device()
     with processes(device):
         say = say if rank() == 0 else lambda line: None
-        images = training_images(settings, inputs, say)
+        images = training_images(settings, inputs)
         table = {**settings.to_dict(), "paths": inputs.paths()}
         on_first_process_first(lambda: check_run_folder(out, table, resume=resume or rank() != 0))
         if device.type == "cpu":
@@ -85,20 +85,37 @@ class _Run:
 
     def prepare(self, *, with_weights: bool) -> None:
         """Read the images and make everything that the run needs; whatever is wrong is found here."""
-        self.data, self.images = training_data(self.settings, self.inputs, self.images, self.say)
-        self.validation = validation_store(self.settings, self.inputs, self.images, self.say)
         run = self.settings.run
-        seed_everything(run.seed)
-        method, self.starting_weights = build_method(self.settings, len(self.images.classes), with_weights=with_weights)
+        method = self._build(with_weights=with_weights)
         check_accumulation(method, run.accumulate)
+        images = with_companions(self.settings, method, self.inputs, self.images, self.say)
+        self.data, self.images = training_data(self.settings, method, self.inputs, images, self.say)
+        if self._facts() != self.facts:
+            method = self._build(with_weights=with_weights)
+        self.validation = validation_store(self.settings, self.inputs, self.images, self.say)
         self.method = self._synchronised(method).to(self.device)
-        self.order = Order(len(self.data), run.batch_size, run.seed, run.accumulate, rank(), world_size())
-        self.steps = run.steps or max(1, round((run.epochs or 0) * self.order.steps_per_epoch))
+        self.order, self.steps = self._order(), self.facts.num_steps
         self.optimizer, self.scheduler = build_optimizer(self.settings, method, self.steps)
         self.precision = find_precision(run.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
         # Every process starts from the same weights and then draws its own dropout.
         torch.manual_seed(run.seed * world_size() + rank())
+
+    def _build(self, *, with_weights: bool) -> Method:
+        """The method for the images as they are known now: which of them it can use depends on what it needs."""
+        self.facts = self._facts()
+        seed_everything(self.settings.run.seed)
+        method, self.starting_weights = build_method(self.settings, self.facts, with_weights=with_weights)
+        return method
+
+    def _facts(self) -> Facts:
+        run = self.settings.run
+        steps = run.steps or max(1, round((run.epochs or 0) * self._order().steps_per_epoch))
+        return Facts(len(self.images.classes), len(self.images), steps)
+
+    def _order(self) -> Order:
+        run = self.settings.run
+        return Order(len(self.images), run.batch_size, run.seed, run.accumulate, rank(), world_size())
 
     def _synchronised(self, method: Method) -> Method:
         """With `sync_batchnorm`, BatchNorm's statistics are those of the global batch."""
@@ -178,7 +195,12 @@ class _Run:
             self._save("best_val", step)
 
     def _save(self, selection: str, step: int) -> None:
-        about = {"classes": list(self.images.classes), "best": self.best, "starting_weights": self.starting_weights}
+        about = {
+            "classes": list(self.images.classes),
+            "best": self.best,
+            "starting_weights": self.starting_weights,
+            "facts": self.facts.to_dict(),
+        }
         file = self.out / CHECKPOINTS[selection]
         if selection != "last":
             save_checkpoint(file, self.method, step=step, about=about)
@@ -217,10 +239,12 @@ class _Run:
 
 
 def _draw_batch(data: TrainingData, order: Order, path: Path) -> None:
-    """The first batch as the network sees it: anchors above, composites below where there are any."""
+    """The first batch as the network sees it: images above, and what was made of each of them below."""
     if path.exists():
         return
     epoch, indices = next(order.keys(0, 1))
     batch = data[epoch, indices[:16]]
     rows = [np.concatenate([*batch[name].numpy()], axis=1) for name in ("images", "composites") if name in batch]
+    stacks = [batch[name].numpy() for name in ("views", "non_semantic") if name in batch]
+    rows += [np.concatenate([*stack[:, view]], axis=1) for stack in stacks for view in range(stack.shape[1])]
     write_image(path, np.concatenate(rows, axis=0))
