@@ -9,7 +9,7 @@ import statistics
 
 from benchmarks.timing import Row
 
-NAMES = ("contrast", "step", "data_path", "segmentation", "cli")
+NAMES = ("contrast", "step", "self_supervised", "data_path", "patches", "segmentation", "cli")
 _UNITS = {"times faster": "x", "times as long": "x", "seconds": " s"}
 
 

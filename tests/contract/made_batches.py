@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import torch
 
 from longcut.backbones import SmallConvNet
-from longcut.core import Batch
+from longcut.core import Batch, Method
+from longcut.methods import METHODS
 
 CLASSES = 3
+FACTS = {"num_classes": CLASSES, "num_samples": 1000, "num_steps": 10}
+"""What a constructor is told where it asks."""
 
 
 def small_net(norm: str = "group") -> SmallConvNet:
     return SmallConvNet(widths=(8, 16, 16), strides=(2, 2, 2), norm=norm)  # type: ignore[arg-type]
 
 
+def made_method(name: str, norm: str, options: dict[str, Any]) -> Method:
+    """A method on as many small networks as it has positions for."""
+    signature = inspect.signature(METHODS[name]).parameters
+    nets = [small_net(norm) for p in signature.values() if p.kind is not p.KEYWORD_ONLY]
+    return METHODS[name](*nets, **{key: value for key, value in FACTS.items() if key in signature}, **options)
+
+
 def made_batch(size: int = 8, seed: int = 0, *, pixels: int = 16) -> Batch:
-    """Random images of all classes, with composites on backgrounds of other classes."""
+    """Random images of all classes, with composites on backgrounds of other classes.
+
+    One further view of each image, and two non-semantic images.
+    """
     generator = torch.Generator().manual_seed(seed)
     targets = torch.randperm(size, generator=generator) % CLASSES
     shift = torch.randint(1, CLASSES, (size,), generator=generator)
@@ -25,4 +41,6 @@ def made_batch(size: int = 8, seed: int = 0, *, pixels: int = 16) -> Batch:
         indices=torch.arange(size) + 100 * seed,
         composites=torch.randn(size, 3, pixels, pixels, generator=generator),
         background_targets=(targets + shift) % CLASSES,
+        views=torch.randn(size, 1, 3, pixels, pixels, generator=generator),
+        non_semantic=torch.randn(size, 2, 3, pixels, pixels, generator=generator),
     )
