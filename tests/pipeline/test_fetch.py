@@ -18,8 +18,11 @@ from PIL import Image
 
 from longcut.data.fetching import download, fetch, sources
 from longcut.data.fetching.sources import Archive, Source
+from longcut.data.fetching.stl10 import read_planes, write_stl10
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, np.uint8).tobytes()
+
+STL10 = {"train": 2, "test": 1, "unlabeled": 3}
 
 
 @dataclass
@@ -319,3 +322,31 @@ def test_the_table_is_well_formed() -> None:
             if archive.checksum:
                 algorithm, _, digest = archive.checksum.partition(":")
                 assert len(digest) == 2 * hashlib.new(algorithm).digest_size
+
+
+def test_stl10_becomes_class_folders_and_a_flat_one(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    pixels = {name: generator.integers(0, 256, (count, 96, 96, 3), np.uint8) for name, count in STL10.items()}
+    files = {f"{name}_X.bin": stored.transpose(0, 3, 2, 1).tobytes() for name, stored in pixels.items()}
+    files |= {"train_y.bin": bytes([2, 1]), "test_y.bin": bytes([1]), "class_names.txt": b"airplane\nbird\n"}
+    with tarfile.open(tmp_path / "stl10_binary.tar.gz", "w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"stl10_binary/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    write_stl10(tmp_path, tmp_path / "stl10")
+    expected = {
+        "train/bird/000000.png": pixels["train"][0],
+        "train/airplane/000001.png": pixels["train"][1],
+        "test/airplane/000000.png": pixels["test"][0],
+        "unlabeled/000002.png": pixels["unlabeled"][2],
+    }
+    for file, image in expected.items():
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "stl10" / file)), image)
+    assert len(list((tmp_path / "stl10").rglob("*.png"))) == 6
+
+
+def test_stl10_cut_short_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train_X.bin").write_bytes(b"\0" * 1000)
+    with pytest.raises(ValueError, match="cut short"):
+        read_planes(tmp_path / "train_X.bin")

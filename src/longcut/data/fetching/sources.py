@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from longcut.data.fetching.idx import write_digits
+from longcut.data.fetching.stl10 import write_stl10
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,17 @@ SOURCES = {
         (Archive("https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/ImageNet-Sketch.zip"),),
         "research; the images belong to their makers",
         "<wordnet id>/*.JPEG, 50,889 images of 1,000 classes",
+    ),
+    "stl10": Source(
+        (
+            Archive(
+                "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+                "md5:91f7769df0f17e558f3565bffb0c7dfb",
+            ),
+        ),
+        "research; the images are ImageNet's",
+        "train/<class>/*.png (5,000), test/<class>/*.png (8,000), unlabeled/*.png (100,000), 96 px",
+        convert=write_stl10,
     ),
     "mnist": Source(
         (
