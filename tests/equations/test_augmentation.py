@@ -358,7 +358,7 @@ def test_solarized_is_inverted_from_the_middle_on() -> None:
 
 def photograph(seed: int = 0, side: int = 32) -> np.ndarray:
     """Smooth, so that ways to interpolate agree, and not of full contrast."""
-    noise = np.random.default_rng(seed).uniform(20, 225, (5, 5, 3)).astype(np.float32)
+    noise = np.random.default_rng(seed).uniform(20, 180, (5, 5, 3)).astype(np.float32)
     return cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC).clip(10, 230).astype(np.uint8)
 
 
@@ -395,7 +395,7 @@ def test_operations_on_levels_are_torchvision_s(name: str, seed: int) -> None:
     # torchvision cuts fractions off where these round, in up to two places
     allowed = {"identity": 0, "posterize": 0, "solarize": 0, "equalize": 0}.get(name, 2)
     assert np.abs(found.astype(int) - expected).max() <= allowed
-    assert name == "identity" or np.abs(found.astype(int) - image).max() > 5
+    assert name == "identity" or np.abs(found.astype(int) - image).max() > 4
 
 
 @pytest.mark.parametrize("name", ["autocontrast", "equalize"])

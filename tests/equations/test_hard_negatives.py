@@ -70,6 +70,8 @@ def test_some_anchors_reach_the_floor_and_some_do_not() -> None:
     found = debiased_mass(positive, negatives, mask, temperature=0.2, prior=0.7)
     floor = mask.sum(dim=1).double().log() - 5
     assert 0 < (found == floor).sum() < len(found)
+    nearly_all = (log_mass(negatives, mask, temperature=0.2) - mask.sum(dim=1).log() - math.log(0.7)) * 0.2 - 1e-9
+    assert torch.equal(debiased_mass(nearly_all, negatives, mask, temperature=0.2, prior=0.7), floor)
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.5])

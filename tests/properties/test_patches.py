@@ -229,6 +229,9 @@ def test_no_gradient_flows() -> None:
     found = patch_negatives(images)
     assert not found.requires_grad
     assert set(found[0, 0].flatten().tolist()) <= set(images[0, 0].flatten().tolist())
+    gathered = torch.empty(2, 3, 32, 32)
+    _gather_pixels(images, torch.zeros(2, 1, dtype=torch.long), torch.full((2, 1), 32), 32, gathered)
+    assert torch.equal(gathered, images)
 
 
 @pytest.mark.parametrize(

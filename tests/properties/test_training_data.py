@@ -181,9 +181,9 @@ def test_only_fg_is_the_foreground_on_mean_grey() -> None:
 
 
 @pytest.mark.parametrize("source", ["query", "image"])
-@pytest.mark.parametrize("overlap", [True, False])
-def test_patches_of_the_query_or_of_the_image(source: str, overlap: bool) -> None:
-    patches = Patches(size_range=(60, 120), source=source, overlap=overlap)
+@pytest.mark.parametrize(("overlap", "per_sample"), [(True, True), (False, True), (True, False)])
+def test_patches_of_the_query_or_of_the_image(source: str, overlap: bool, per_sample: bool) -> None:
+    patches = Patches(size_range=(60, 120), source=source, overlap=overlap, per_sample=per_sample)
     data = made_data(Parts(non_semantic="patch", num_non_semantic=2), patches=patches)
     batch = data[1, EVERYONE]
     whole = np.stack([centre_crop(noise_store()[i].image, 8) for i in EVERYONE])
@@ -196,7 +196,7 @@ def test_patches_of_the_query_or_of_the_image(source: str, overlap: bool) -> Non
             torch.from_numpy(uniforms[:, number].copy()),
             (2, 4),
             overlap=overlap,
-            per_sample=True,
+            per_sample=per_sample,
         )
         assert torch.equal(batch["non_semantic"][:, number], expected.permute(0, 2, 3, 1))
 
@@ -264,6 +264,14 @@ def test_other_foregrounds_on_the_query_s_background(images: Images) -> None:
     assert ((others - 120 / 9) ** 2 / (120 / 9)).sum() < 80 + 4 * np.sqrt(2 * 80)
 
 
+def test_negatives_of_one_query_are_augmented_by_draws_of_their_own() -> None:
+    sample = noise_store()[0]
+    store = store_of([list(sample)] * SAMPLES, composites=True)
+    data = TrainingData(store, FULL, seed=0, parts=Parts(non_semantic="background", num_non_semantic=2))
+    found = data[0, EVERYONE]["non_semantic"]
+    assert (found[:, 0] != found[:, 1]).flatten(1).any(1).all()
+
+
 def test_a_background_that_cannot_be_lent_is_replaced() -> None:
     lends = [i in (1, 2, 6) for i in range(SAMPLES)]
     data = TrainingData(flat_store(lends), PLAIN, seed=0, parts=Parts(non_semantic="background"))
@@ -294,7 +302,8 @@ def test_amplitudes_of_another_class_need_no_masks() -> None:
 def test_stylized_images_of_the_same_shape() -> None:
     contents = np.array([3, 0, 0, 1, 2, 2, 2, 3])
     textures = np.array([1, 2, 1, 0, 1, 0, 1, 2])
-    records = [[np.full((SIDE, SIDE, 3), 20 * k, np.uint8)] for k in range(8)]
+    halves = np.where(np.arange(24) < 12, 0, 10)[None, :, None]
+    records = [[np.tile(20 * k + halves, (24, 1, 3)).astype(np.uint8)] for k in range(8)]
     store = noise_store(composites=False)
     store = replace(store, images=store.images.select(np.arange(4)), shapes=store.shapes[:4])
     stylized = Stylized.group(store_of(records, composites=False), contents, textures, store.images.paths)
@@ -305,8 +314,9 @@ def test_stylized_images_of_the_same_shape() -> None:
     for epoch in range(150):
         batch = data[epoch, np.arange(4)]
         for i in range(4):
-            (value,) = np.unique(batch["composites"][i].numpy())
-            place = int(value) // 20
+            shown = batch["composites"][i].numpy()
+            (place,) = np.unique(shown[:, :6] // 20)
+            assert (shown[:, 10:] == 20 * place + 10).all()
             assert contents[place] == i
             assert batch["background_targets"][i] == textures[place]
             seen[i].append(place)

@@ -82,8 +82,7 @@ def hard_mass(
     log_count = _log_count(negatives, mask)
     weighted = log_mass(negatives, mask, temperature=temperature, scale=1 + concentration)
     weights = log_mass(negatives, mask, temperature=temperature, scale=concentration)
-    mean = weighted - weights.masked_fill(weights == -torch.inf, 0)
-    return _without_false_negatives(mean + log_count, positive, log_count, temperature, prior)
+    return _without_false_negatives(weighted - weights + log_count, positive, log_count, temperature, prior)
 
 
 def modified_contrast(
@@ -160,9 +159,9 @@ def mix_hard_negatives(
             drawn = torch.rand(size, generator=generator, device=units.device, dtype=units.dtype)
             first, second = _draw_hardest(similarities, num_hardest, drawn[:2])
             share = drawn[2, :, :, None]
-            share[:, num_mixed:] /= 2
-            own = units[:, None].expand(-1, num_query_mixed, -1)
-            synthetic = bank[second].lerp_(torch.cat([bank[first[:, :num_mixed]], own], dim=1), share)
+            synthetic = bank[second]
+            synthetic[:, :num_mixed].lerp_(bank[first[:, :num_mixed]], share[:, :num_mixed])
+            synthetic[:, num_mixed:].lerp_(units[:, None], share[:, num_mixed:] / 2)
             synthetic /= synthetic.norm(dim=2, keepdim=True)
         return torch.einsum("bd,bmd->bm", units, synthetic)
 

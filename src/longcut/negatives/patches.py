@@ -75,7 +75,6 @@ def num_patch_uniforms(height: int, width: int, low: int) -> int:
     return 1 + -(-height // low) * -(-width // low)
 
 
-@torch.no_grad()
 def tile_patches(
     images: Shaped[Tensor, "b c h w"],
     uniforms: Float[Tensor, "b k"],
@@ -101,7 +100,7 @@ def tile_patches(
     starts = _starts(uniforms[:, 1:], drawn, *images.shape[2:], overlap=overlap)
     out = torch.empty_like(images) if out is None else out
     copy = _copy_windows if images.device.type == "cpu" else _gather_pixels
-    copy(images.detach(), starts, drawn, low, out)
+    copy(images, starts, drawn, low, out)
     return out
 
 
@@ -116,7 +115,7 @@ def _starts(
     across = width // sides
     whole = height // sides * across
     cells = torch.arange(uniforms.shape[1], device=uniforms.device)
-    order = uniforms.masked_fill(cells >= whole, 1.0).argsort(dim=1)
+    order = uniforms.masked_fill(cells >= whole, 1.0).argsort(dim=1, stable=True)
     places = order.gather(1, cells % whole)
     return (places // across * width + places % across) * sides
 
@@ -168,4 +167,4 @@ def _gather_pixels(images: Tensor, starts: Tensor, sides: Tensor, low: int, out:
     origin = origin + (y % sides * width)[:, :, None] - (column * sides)[:, None]
     index = origin.gather(2, (x // sides)[:, None].expand(b, height, width)).add_(x)
     index = index.view(b, 1, -1).expand(b, c, height * width)
-    torch.gather(images.flatten(2), 2, index, out=out.flatten(2))
+    torch.gather(images.detach().flatten(2), 2, index, out=out.view(b, c, -1))
