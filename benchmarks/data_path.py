@@ -20,7 +20,7 @@ from benchmarks.photographs import HEIGHT, photographs
 from benchmarks.timing import Row, alternate, one_thread
 from longcut.core import Batch
 from longcut.data.augmentation import Augmentation, centre_crop
-from longcut.data.batches import TrainingData
+from longcut.data.batches import Parts, TrainingData
 from longcut.data.cache import open_store
 from longcut.data.decoding import write_image
 from longcut.data.image_set import ImageSet
@@ -53,7 +53,7 @@ def _composing(images: ImageSet, folder: Path) -> Row:
     """Anchors and composites, without jitter: the published code's does nothing."""
     images = _with_masks(images, folder / "masks")
     store = open_store(images, Recipe(HEIGHT, composites=True), folder=folder, workers=1)
-    data = TrainingData(store, Augmentation(SIDE, jitter=(0.0, 0.0, 0.0, 0.0)), seed=0, composites=True)
+    data = TrainingData(store, Augmentation(SIDE, jitter=(0.0, 0.0, 0.0, 0.0)), seed=0, parts=Parts(composites=True))
     keys = _keys(len(images))
     batches, parts = _batches(data, keys), _parts(store, keys[0][1])
     ours, other = alternate(lambda _: next(batches), lambda _: _one_by_one(*parts), repeats=REPEATS)
