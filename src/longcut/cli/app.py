@@ -8,7 +8,7 @@ import sys
 import typer
 
 from longcut import __version__
-from longcut.cli import data, results, training
+from longcut.cli import analysis, data, results, training
 
 app = typer.Typer(
     name="longcut",
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.command("demo")(training.demo)
 app.command("train")(training.train)
 app.command("evaluate")(results.evaluate)
+app.command("probe")(analysis.probe)
+app.command("similarity")(analysis.similarity)
 app.command("sweep")(training.sweep)
 app.command("compare")(results.compare)
 app.command("report")(results.report)

@@ -16,6 +16,8 @@ from longcut import __version__
 from longcut.data.decoding import write_whole
 from longcut.evaluation.metrics import Measure
 
+OWN = "own"
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -29,6 +31,9 @@ class Subject:
     selection: str
     starting_weights: str
     weights_hash: str
+    """Of the trained weights, whatever classifies their features."""
+    head: str = OWN
+    """What classifies: the model's own head, or `linear:` and the hash of a linear probe."""
 
 
 def row(
@@ -41,9 +46,12 @@ def row(
     data_hash: str,
     of_class: str | None = None,
 ) -> dict[str, Any]:
-    """One row: the number as a sum and a count, with its interval, data, weights and selection rule."""
+    """One row: the number as a sum and a count, with its interval, data, weights and selection rule.
+
+    What was measured through a linear probe is called so, as the probe's own accuracy is: `linear_<metric>`.
+    """
     return {
-        "metric": metric,
+        "metric": metric if subject.head == OWN else f"linear_{metric}",
         "dataset": dataset,
         "class": of_class,
         "value": measured.value,
