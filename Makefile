@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow check format bench docs lock clean
+.PHONY: demo test test-slow check format bench oracles docs lock clean
 
 demo: $(READY)
 	$(BIN)/longcut demo
@@ -27,6 +27,15 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+# What public libraries make of the same images; they replace some of ours, so they live in an environment of their own.
+oracles: .venv-oracles/.ready
+	.venv-oracles/bin/python tests/oracles/make_corruptions.py
+
+.venv-oracles/.ready:
+	test -x .venv-oracles/bin/python || $(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check imagecorruptions-imaug==1.1.5
+	touch $@
 
 docs: $(READY)
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build

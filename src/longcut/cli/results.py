@@ -3,33 +3,126 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from longcut.cli.output import say
 
+if TYPE_CHECKING:
+    from longcut.recipes.models import Model
+
+Head = Literal["own", "linear"]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs that were evaluated.")]
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run (DIR or run:DIR), or timm:NAME on ImageNet-9.")],
-    data: Annotated[Path, typer.Option("--data", help="Images in class folders, or a Background Challenge.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run (DIR or run:DIR), or timm:NAME.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Images in class folders, a Background Challenge, or a suite's.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What the data set is called in the results.")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            "--suite",
+            help="Out-of-domain suites, comma-separated: corruptions, corruptions-extra, imagenet-c, imagenet-sketch, "
+            "imagenet-r, imagenet-a, stylized-imagenet, cue-conflict.",
+        ),
+    ] = None,
     selection: Annotated[str, typer.Option("--selection", help="Which checkpoint: last or best_val.")] = "last",
+    head: Annotated[Head, typer.Option("--head", help="A run's own head, or linear: the probe fitted on it.")] = "own",
     adversarial: Annotated[bool, typer.Option("--adversarial", help="Also try adversarial backgrounds.")] = False,
-    weights: Annotated[str | None, typer.Option("--weights", help="Local weights, for timm:NAME.")] = None,
+    consistency_with: Annotated[
+        str | None, typer.Option("--consistency-with", metavar="MODEL", help="Measure error consistency with it.")
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", help="Of a suite's classes: a CSV folder,model_class.")
+    ] = None,
+    severities: Annotated[str, typer.Option("--severities", help="Of corruptions.")] = "1,2,3,4,5",
+    only: Annotated[str | None, typer.Option("--only", help="Names of corruptions, comma-separated.")] = None,
+    extra: Annotated[bool, typer.Option("--extra", help="With the four further corruptions.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", help="At most so many of a suite's images.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Local weights for timm:NAME, or none for random ones.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; the run's own.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and list them.")] = False,
 ) -> None:
-    """Measure a model on a data set, or on every variant of a Background Challenge."""
+    """Measure a model on a data set, on every variant of a Background Challenge, or by out-of-domain suites.
+
+    Without --data the suite corruptions takes the data that the run was trained on. Several suites with --data read
+    the folders in it that are called like them. A suite that cannot run is told, with the reason.
+    """
+    from longcut.evaluation.models import RANDOM
+    from longcut.recipes.consistency import measure_consistency
     from longcut.recipes.evaluating import evaluate as run_evaluation
     from longcut.recipes.evaluating import open_model
+
+    if suite is None and data is None:
+        raise ValueError("evaluate needs --data DIR, or --suite NAME")
+    plain = {"adversarial": adversarial, "consistency-with": consistency_with}
+    of_suites = {"mapping": mapping, "only": only, "extra": extra, "limit": limit is not None}
+    _check_apart(of_suites if suite is None else plain, "needs --suite" if suite is None else "is none of --suite's")
+    _check_apart({"adversarial": adversarial and consistency_with}, "does not go with --consistency-with")
+    opened, folder = open_model(
+        model, selection=selection, head=head, weights=weights, out=out, or_random=suite is not None
+    )
+    if opened.subject.starting_weights.startswith(RANDOM):
+        say(f"{model} has {opened.subject.starting_weights}: its figures say nothing of a trained one")
+    not_run: list[str] = []
+    if suite:
+        options = {"severities": severities, "only": only, "mapping": mapping, "limit": limit, "skip_bad": skip_bad}
+        not_run = _run_suites(opened, suite.split(",") + ["corruptions-extra"] * extra, data, folder, options)
+    elif consistency_with and data:
+        second, _ = open_model(consistency_with, selection=selection, out=folder)
+        measure_consistency(opened, second, data, folder, skip_bad=skip_bad, say=say)
+    elif data:
+        run_evaluation(opened, data, folder, name=name, adversarial=adversarial, skip_bad=skip_bad, say=say)
+    _print_results(folder)
+    for line in not_run:
+        print(line)
+
+
+def _check_apart(options: dict[str, Any], why: str) -> None:
+    """Refuse options that do not go with the others."""
+    for name, given in options.items():
+        if given:
+            raise ValueError(f"--{name} {why}")
+
+
+def _run_suites(model: Model, names: list[str], data: Path | None, folder: Path, options: dict[str, Any]) -> list[str]:
+    """Run suites; a line for each that was not run."""
+    from longcut.evaluation.class_mapping import read_mapping
+    from longcut.recipes.suite_options import SuiteOptions
+    from longcut.recipes.suites import run_suites
+
+    chosen = SuiteOptions(
+        mapping=read_mapping(options["mapping"]) if options["mapping"] else None,
+        severities=_numbers(options["severities"], "--severities"),
+        only=options["only"].split(",") if options["only"] else (),
+        limit=options["limit"],
+        skip_bad=options["skip_bad"],
+    )
+    outcomes = run_suites(model, names, data, folder, chosen, say)
+    return [f"{outcome.suite}: not run: {outcome.not_run}" for outcome in outcomes if outcome.not_run]
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} {text}: comma-separated numbers are needed") from None
+
+
+def _print_results(folder: Path) -> None:
+    """The table of a folder's results, where there are any."""
     from longcut.report.summary import compare_runs, format_table
 
-    opened, folder = open_model(model, selection=selection, weights=weights, out=out)
-    rows = run_evaluation(opened, data, folder, adversarial=adversarial, skip_bad=skip_bad, say=say)
-    print(format_table(compare_runs([folder])))
-    say(f"{len(rows)} rows in {folder / 'results.jsonl'}")
+    results = folder / "results.jsonl"
+    if results.stat().st_size:
+        print(format_table(compare_runs([folder])))
+        say(f"results in {results}")
 
 
 def compare(
