@@ -19,6 +19,7 @@ from longcut.engine.checkpoint import load_checkpoint, restore_training, save_ch
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.engine.train import Precision
 from longcut.methods import CLAD
+from longcut.negatives import patch_negatives
 from longcut.queues import ClassQueue
 from longcut.testing import check_method
 
@@ -143,3 +144,17 @@ def test_two_processes_on_nccl_equal_one(tmp_path: Path) -> None:
     for place in range(2):
         for name, tensor in torch.load(tmp_path / f"{place}.pt").items():
             torch.testing.assert_close(tensor, alone[name], rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_patch_negatives_are_those_of_the_cpu_and_wait_for_nothing() -> None:
+    images = torch.rand(8, 3, 64, 48)
+    expected = patch_negatives(images, generator=torch.Generator().manual_seed(0))
+    found = patch_negatives(images.cuda(), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(expected, found.cpu())
+    images, generator = images.cuda(), torch.Generator("cuda").manual_seed(0)
+    patch_negatives(images, generator=generator)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        patch_negatives(images, generator=generator)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -13,6 +13,13 @@ Data = Annotated[Path, typer.Option("--data", help="Folder of class folders (or 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
 Masks = Annotated[Path | None, typer.Option("--masks", help="Tree of foreground masks that mirrors the images'.")]
 Boxes = Annotated[Path | None, typer.Option("--boxes", help="CSV file,x1,y1,x2,y2 of the foregrounds' boxes.")]
+Textures = Annotated[
+    Path | None, typer.Option("--textures", help="Tree of textures that mirrors the images', for texture negatives.")
+]
+Stylized = Annotated[
+    Path | None,
+    typer.Option("--stylized", help="Folder that 'longcut data stylize' made, for composites of its images."),
+]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", help="Starting weights: FILE (.safetensors, .pt), a name of timm's, or none."),
@@ -30,6 +37,8 @@ def train(
     changes: Changes = None,
     masks: Masks = None,
     boxes: Boxes = None,
+    textures: Textures = None,
+    stylized: Stylized = None,
     weights: Weights = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the run.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
@@ -44,14 +53,18 @@ def train(
 
     overrides = _overrides(changes, seed=seed, limit=limit_per_class, weights=weights, cache=cache)
     settings = resolve(name, overrides)
-    if train_run(settings, Inputs(data, masks, boxes, skip_bad=skip_bad), out, resume=resume, say=say):
+    if train_run(
+        settings, Inputs(data, masks, boxes, textures, stylized, skip_bad=skip_bad), out, resume=resume, say=say
+    ):
         say(f"done: measure it with 'longcut evaluate {out} --data DIR'")
     else:
         raise typer.Exit(130)
 
 
 def sweep(
-    names: Annotated[list[str], typer.Argument(metavar="METHOD|PRESET... [KEY=VALUE]...", help="What to train.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="METHOD|PRESET|MODEL... [KEY=VALUE]...", help="What to train and measure.")
+    ],
     data: Data,
     out: Out,
     test: Annotated[Path | None, typer.Option("--test", help="What to measure on: images or a challenge.")] = None,
@@ -59,32 +72,41 @@ def sweep(
     vary: Annotated[
         list[str] | None, typer.Option("--vary", help="KEY=VALUE,VALUE,...: a run for each; may be repeated.")
     ] = None,
+    measure: Annotated[
+        str,
+        typer.Option("--measure", help="accuracy, probe, corruptions, cue-conflict, similarity, textures; by commas."),
+    ] = "accuracy",
+    stimuli: Annotated[Path | None, typer.Option("--stimuli", help="Images for the measure cue-conflict.")] = None,
     adversarial: Annotated[bool, typer.Option("--adversarial", help="Also try adversarial backgrounds.")] = False,
     masks: Masks = None,
     boxes: Boxes = None,
+    textures: Textures = None,
+    stylized: Stylized = None,
     weights: Weights = None,
     limit_per_class: Limit = None,
     cache: Cache = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Train and measure many runs: presets x values x seeds. Run again, it goes on where it stopped."""
-    from longcut.engine.settings import parse_value
     from longcut.recipes.inputs import Inputs
+    from longcut.recipes.measures import Sources
     from longcut.recipes.sweep import Grid
     from longcut.recipes.sweep import sweep as run_sweep
     from longcut.report.summary import write_sweep
 
-    presets = [name for name in names if "=" not in name]
     changes = [name for name in names if "=" in name]
-    values = {key: [parse_value(v) for v in text.split(",")] for key, text in map(_split, vary or [])}
+    models = [name for name in names if _is_model(name)]
+    values = {key: _list(text) for key, text in map(_split, vary or [])}
     grid = Grid(
-        presets=presets,
+        presets=[name for name in names if name not in changes and name not in models],
         seeds=[_whole(text) for text in seeds.split(",")],
         vary=values,
         overrides=_overrides(changes, limit=limit_per_class, weights=weights, cache=cache),
+        models=models,
     )
-    inputs = Inputs(data, masks, boxes, skip_bad=skip_bad)
-    runs = run_sweep(grid, inputs, out, test=test, adversarial=adversarial, say=say)
+    inputs = Inputs(data, masks, boxes, textures, stylized, skip_bad=skip_bad)
+    sources = Sources(data, test, textures, stimuli, adversarial=adversarial, skip_bad=skip_bad)
+    runs = run_sweep(grid, inputs, out, sources=sources, measures=measure.split(","), say=say)
     if runs is None:
         raise typer.Exit(130)
     print(write_sweep(runs, out, list(values)))
@@ -116,6 +138,19 @@ def _overrides(changes: list[str] | None, **options: Any) -> dict[str, Any]:
     }
     overrides = {key: parse_value(text) for key, text in map(_split, changes or [])}
     return overrides | {keys[name]: value for name, value in options.items() if value is not None}
+
+
+def _is_model(name: str) -> bool:
+    """Whether a name is a trained run, or a network of timm's."""
+    return name.startswith(("timm:", "run:")) or Path(name, "settings.toml").is_file()
+
+
+def _list(text: str) -> list[Any]:
+    """Values separated by commas; one that holds commas itself stands in brackets or quotes."""
+    from longcut.engine.settings import parse_value
+
+    whole = parse_value(f"[{text}]")
+    return whole if isinstance(whole, list) else [parse_value(value) for value in text.split(",")]
 
 
 def _split(change: str) -> tuple[str, str]:

@@ -99,6 +99,11 @@ def mask_path(masks: Path, path: str) -> Path:
     return masks / PurePosixPath(path).with_suffix(".png")
 
 
+def texture_path(path: str) -> str:
+    """Path of an image's texture in a tree of textures that mirrors the tree of images."""
+    return str(PurePosixPath(path).with_suffix(".png"))
+
+
 def read_images(
     root: Path,
     split: str | None = None,

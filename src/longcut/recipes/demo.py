@@ -9,6 +9,7 @@ from longcut.data.builders.challenge_builder import build_backgrounds
 from longcut.data.builders.digits import build_digits
 from longcut.data.image_set import read_images
 from longcut.recipes.inputs import Inputs
+from longcut.recipes.measures import Sources
 from longcut.recipes.sweep import Grid, sweep
 
 PRESETS = ("erm_demo", "clad_demo", "clad_plus_demo")
@@ -31,4 +32,5 @@ def run_demo(out: Path, *, seed: int = 0, say: Callable[[str], None] = print) ->
         build_digits(out, seed=seed)
         build_backgrounds(read_images(images, "test", masks=masks), challenge, seed=seed)
     grid = Grid(presets=PRESETS, seeds=(seed,))
-    return sweep(grid, Inputs(images, masks, cache=out / "cache"), out / "runs", test=challenge, say=say)
+    inputs = Inputs(images, masks, cache=out / "cache")
+    return sweep(grid, inputs, out / "runs", sources=Sources(images, challenge), say=say)

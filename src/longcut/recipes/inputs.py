@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from longcut.data.batches import Parts, TrainingData
 from longcut.data.builders.stylized_table import read_stylized
 from longcut.data.cache import open_store
 from longcut.data.class_lists import read_class_list
-from longcut.data.image_set import ImageSet, read_images, splits_of
+from longcut.data.image_set import ImageSet, read_images, splits_of, texture_path
 from longcut.data.store import Recipe, Store
 from longcut.data.stylized import Stylized
 from longcut.engine.build import build_augmentation, build_patches
@@ -112,11 +112,6 @@ def _with_textures(inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:
             f"{inputs.textures / texture_path(images.paths[0])} was expected, for one; {way_out}"
         )
     return _kept(images, there, "texture", say)
-
-
-def texture_path(path: str) -> str:
-    """Path of an image's texture in a tree that mirrors the tree of images."""
-    return str(PurePosixPath(path).with_suffix(".png"))
 
 
 def _with_stylized(inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:

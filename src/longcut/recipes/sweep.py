@@ -1,17 +1,19 @@
-"""Many runs: presets, values of one setting and seeds; each trained and measured once."""
+"""Many runs: presets, values of settings and seeds; each trained once, and measured once in each way asked for."""
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longcut.data.decoding import write_whole
 from longcut.engine.run_folder import load_run
 from longcut.engine.settings import resolve
-from longcut.recipes.evaluating import evaluate, open_model
 from longcut.recipes.inputs import Inputs
+from longcut.recipes.measures import MEASURES, Sources
 from longcut.recipes.training import train_run
 
 Say = Callable[[str], None]
@@ -26,12 +28,14 @@ class Grid:
         seeds: of each.
         vary: a setting's key and the values that it takes; none where empty.
         overrides: settings that all runs share.
+        models: runs that are trained already, and `timm:NAME`s, to be measured beside the others.
     """
 
     presets: Sequence[str]
     seeds: Sequence[int] = (0,)
     vary: Mapping[str, Sequence[Any]] | None = None
     overrides: Mapping[str, Any] | None = None
+    models: Sequence[str] = ()
 
     def runs(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Preset and overrides of each run, by the name of its folder."""
@@ -39,13 +43,19 @@ class Grid:
         points = [dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())]
         named = {}
         for seed, preset, point in itertools.product(self.seeds, self.presets, points):
-            parts = [preset, *(f"{key.rpartition('.')[2]}={value}" for key, value in point.items()), str(seed)]
+            parts = [preset, *(f"{key.rpartition('.')[2]}={_word(value)}" for key, value in point.items()), str(seed)]
             named["_".join(parts)] = (preset, {**(self.overrides or {}), **point, "run.seed": seed})
         return named
 
 
 def sweep(
-    grid: Grid, inputs: Inputs, out: Path, *, test: Path | None = None, adversarial: bool = False, say: Say = print
+    grid: Grid,
+    inputs: Inputs,
+    out: Path,
+    *,
+    sources: Sources,
+    measures: Sequence[str] = ("accuracy",),
+    say: Say = print,
 ) -> list[Path] | None:
     """Train and measure every run of a grid, each in a folder of its own below `out`.
 
@@ -55,29 +65,50 @@ def sweep(
         grid: what varies.
         inputs: what the runs read.
         out: folder of the runs.
-        test: what they are measured on; the training data's own test or validation split where None.
-        adversarial: also measure against adversarial backgrounds.
+        sources: what they are measured on.
+        measures: names in `MEASURES`.
         say: is told which run begins.
 
     Returns:
         The runs' folders; None where it was asked to stop.
 
     Raises:
-        ValueError: a setting is wrong (all are checked before the first run begins), or a run cannot be made.
+        ValueError: a setting or a measure is wrong (all are checked before the first run begins), or a run cannot be
+            made.
     """
-    runs = grid.runs()
-    settings = {name: resolve(preset, overrides) for name, (preset, overrides) in runs.items()}
+    unknown = [name for name in measures if name not in MEASURES]
+    if unknown:
+        raise ValueError(f"no measure is called {', '.join(unknown)}: there are {', '.join(MEASURES)}")
+    settings = {name: resolve(preset, overrides) for name, (preset, overrides) in grid.runs().items()}
     for place, (name, chosen) in enumerate(settings.items(), 1):
-        folder = out / name
         say(f"[{place}/{len(settings)}] {name}")
-        if not _measured(folder):
-            if not train_run(chosen, inputs, folder, resume=True, say=say):
-                return None
-            model, results = open_model(str(folder))
-            evaluate(model, test or inputs.data, results, adversarial=adversarial, skip_bad=inputs.skip_bad, say=say)
-    return [out / name for name in settings]
+        if not _trained(out / name) and not train_run(chosen, inputs, out / name, resume=True, say=say):
+            return None
+        _measure(str(out / name), out / name, measures, sources, say)
+    folders = [out / name for name in settings]
+    for model in grid.models:
+        say(model)
+        folders.append(out / model.replace(":", "_").replace("/", "_") if model.startswith("timm:") else Path(model))
+        _measure(model, folders[-1], measures, sources, say)
+    return folders
 
 
-def _measured(folder: Path) -> bool:
-    """Whether a run has results; they are written in one piece after its last step."""
-    return (folder / "results.jsonl").exists() and load_run(folder).step > 0
+def _trained(folder: Path) -> bool:
+    """Whether a run was measured, which follows its last step; its settings are those of its name."""
+    return (folder / "measured.json").exists() and load_run(folder).step > 0
+
+
+def _measure(model: str, folder: Path, measures: Sequence[str], sources: Sources, say: Say) -> None:
+    """Make the measures that are not done yet; each is noted when its rows are written."""
+    note = folder / "measured.json"
+    done = json.loads(note.read_text("utf-8")) if note.exists() and (folder / "results.jsonl").exists() else {}
+    for name in (name for name in MEASURES if name in measures):
+        if done.get(name) != sources.to_dict():
+            MEASURES[name](model, folder, sources, say)
+            done[name] = sources.to_dict()
+            write_whole(note, json.dumps(done, indent=1).encode())
+
+
+def _word(value: Any) -> str:
+    """A value as a part of a folder's name."""
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

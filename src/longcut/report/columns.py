@@ -13,6 +13,14 @@ _TITLES = {
     "mixed_same": "Mixed-Same",
     "mixed_rand": "Mixed-Rand",
     "mixed_next": "Mixed-Next",
+    "corruptions": "Corruptions",
+    "corruptions_extra": "Further corruptions",
+    "imagenet_c": "ImageNet-C",
+    "imagenet_r": "ImageNet-R",
+    "imagenet_a": "ImageNet-A",
+    "imagenet_sketch": "ImageNet-Sketch",
+    "stylized_imagenet": "Stylized-ImageNet",
+    "cue_conflict": "cue conflict",
 }
 
 
@@ -31,14 +39,16 @@ class Column:
             return name
         if self.metric == "bg_gap":
             return "BG-Gap"
+        if self.metric == "mce":
+            return f"mCE, {name}"
         return f"{self.metric.replace('_', ' ').capitalize()}, {name}"
 
     @property
     def is_cosine(self) -> bool:
         """Whether the measure is a similarity and no share of images."""
-        return self.metric == "feature_consistency"
+        return self.metric in ("feature_consistency", "error_consistency") or self.metric.startswith("similarity_")
 
 
 def dataset_title(name: str) -> str:
-    """The papers' spelling of a variant, other names as they are."""
+    """The papers' spelling of a variant or a test set, other names as they are."""
     return _TITLES.get(name, name)

@@ -15,6 +15,13 @@ MAIN = (
     Column("bg_gap", "mixed_same-mixed_rand"),
 )
 """What the Background Challenge is read by."""
+SELF_SUPERVISED = (
+    *(Column(metric, name) for name in ("test", "val", "held_out") for metric in ("linear_accuracy", "knn_accuracy")),
+    *(Column(f"{head}accuracy", name) for name in ("corruptions", "textures") for head in ("", "linear_")),
+    *(Column(f"{head}shape_bias", "cue_conflict") for head in ("", "linear_")),
+    *(Column(f"similarity_{kind}", name) for kind in ("patch", "texture") for name in ("test", "val", "all", "train")),
+)
+"""What an encoder and its texture bias are read by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Comparison:
     columns: tuple[Column, ...]
     """The main measures, those that at least one group has."""
     further: tuple[Column, ...]
-    """All other measures."""
+    """All other measures, but not the parts that a mean was taken over."""
     notes: tuple[str, ...]
     """Plain lines: where rows do not compare like with like, and how to read the figures."""
 
@@ -51,9 +58,9 @@ def compare(runs: Sequence[RunResults]) -> Comparison:
     unique = {run.folder.resolve(): run for run in runs}
     groups = group_runs(list(unique.values()))
     measured = {(metric, dataset) for g in groups for metric, dataset, name in g.cells if name is None}
-    columns = tuple(c for c in MAIN if (c.metric, c.dataset) in measured)
+    columns = tuple(c for c in (*MAIN, *SELF_SUPERVISED) if (c.metric, c.dataset) in measured)
     others = (Column(*key) for key in sorted(measured, key=_order))
-    further = tuple(c for c in others if c not in MAIN)
+    further = tuple(c for c in others if c not in columns and "/" not in c.dataset)
     return Comparison(groups, columns, further, _notes(groups, columns + further))
 
 

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,26 +18,27 @@ from longcut.report.groups import Cell, Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = ("#2f7fc4", "#d55e00", "#0a9b74", "#b35fa3", "#a17c00", "#7b61d1", "#7f7f7f")
 """Told apart by colour-blind readers too, with a contrast of at least 3:1 on white and on near-black."""
 _MARKERS = "os^DvPX"
-_INK = "#010203"
+INK = "#010203"
 """Stands for the colour of the surrounding text until the SVG is written."""
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
-    "text.color": _INK,
+    "text.color": INK,
     "text.parse_math": False,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "legend.frameon": False,
@@ -47,39 +47,37 @@ _RC: dict[Any, Any] = {
 _CURVE_POINTS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class SweepPoint:
-    """A measure at one value of the setting that a sweep varies."""
+class Drawing:
+    """A figure that becomes SVG text when its block ends."""
 
-    x: float
-    metric: str
-    """What the line is called."""
-    value: float
-    """In [0, 1]."""
-
-
-class _Drawing:
     svg = ""
 
 
 @contextmanager
-def _drawing(name: str, width: float, height: float) -> Iterator[tuple[Axes, _Drawing]]:
-    """An empty plot of so many inches; what is drawn into it becomes text when the block ends."""
+def drawing(name: str, width: float, height: float) -> Iterator[tuple[Figure, Drawing]]:
+    """An empty figure of so many inches; what is drawn into it becomes text when the block ends."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    drawing = _Drawing()
+    finished = Drawing()
     with rc_context({**_RC, "svg.hashsalt": f"longcut {name}"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the reader's own font draws the letters
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        yield figure.add_subplot(), drawing
+        yield figure, finished
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True)
     text = stream.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
-    drawing.svg = re.sub(r"\n\s*", "\n", text.replace(_INK, "currentColor"))
+    finished.svg = re.sub(r"\n\s*", "\n", text.replace(INK, "currentColor"))
+
+
+@contextmanager
+def _drawing(name: str, width: float, height: float) -> Iterator[tuple[Axes, Drawing]]:
+    """A figure with one plot."""
+    with drawing(name, width, height) as (figure, finished):
+        yield figure.add_subplot(), finished
 
 
 def plot_same_against_rand(comparison: Comparison) -> str:
@@ -96,15 +94,15 @@ def plot_same_against_rand(comparison: Comparison) -> str:
                 continue
             x, y = 100 * np.array(same.values), 100 * np.array(rand.values)
             ends += [x, y]
-            axes.plot(x, y, _marker(i), color=_colour(i), ms=7, alpha=0.9, ls="", label=_label(group.label))
+            axes.plot(x, y, marker(i), color=colour(i), ms=7, alpha=0.9, ls="", label=short_label(group.label))
         if not ends:
             return ""
         low, high = np.concatenate(ends).min() - 5, min(np.concatenate(ends).max() + 5, 102)
-        axes.plot([low, high], [low, high], color=_INK, alpha=0.5, lw=0.8, ls=(0, (4, 3)), zorder=0)
+        axes.plot([low, high], [low, high], color=INK, alpha=0.5, lw=0.8, ls=(0, (4, 3)), zorder=0)
         axes.set(xlim=(low, high), ylim=(low, high), xlabel="Mixed-Same, %", ylabel="Mixed-Rand, %", aspect="equal")
-        axes.grid(color=_INK, alpha=0.12)
+        axes.grid(color=INK, alpha=0.12)
         if crowded:
-            _legend_above(axes, 4.1)
+            legend_above(axes, 4.1)
         else:
             axes.legend(loc="upper left", handletextpad=0.3, borderaxespad=0.2)
     return drawing.svg
@@ -118,15 +116,15 @@ def plot_gaps(comparison: Comparison) -> str:
     with _drawing("gaps", 4.8, 0.6 + 0.3 * len(groups)) as (axes, drawing):
         for row, (i, group) in enumerate(groups):
             cell = group.cells["bg_gap", "mixed_same-mixed_rand", None]
-            axes.barh(row, 100 * cell.mean, 0.56, color=_colour(i))
+            axes.barh(row, 100 * cell.mean, 0.56, color=colour(i))
             _whisker(axes, cell, row, horizontal=True)
-        axes.set_yticks(range(len(groups)), [_label(g.label) for _, g in groups])
+        axes.set_yticks(range(len(groups)), [short_label(g.label) for _, g in groups])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
-        axes.axvline(0, color=_INK, lw=0.8)
+        axes.axvline(0, color=INK, lw=0.8)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("BG-Gap: points lost on random backgrounds")
-        axes.grid(axis="x", color=_INK, alpha=0.12)
+        axes.grid(axis="x", color=INK, alpha=0.12)
     return drawing.svg
 
 
@@ -150,51 +148,19 @@ def plot_curves(comparison: Comparison, term: str = "loss") -> str:
     """A logged term over the steps of every run, drawn together to at most 200 points a run."""
     with _drawing(f"curve {term}", 10.4, 2.7) as (axes, drawing):
         for i, group in enumerate(comparison.groups):
-            label = _label(group.label)
+            label = short_label(group.label)
             for run in group.runs:
                 points = np.array([(s["step"], s[term]) for s in run.log if isinstance(s.get(term), int | float)])
                 if len(points):
                     chunks = np.array_split(points, min(len(points), _CURVE_POINTS))
                     x, y = np.array([chunk.mean(axis=0) for chunk in chunks]).T
-                    axes.plot(x, y, color=_colour(i), lw=1.3, alpha=0.9, label=label)
+                    axes.plot(x, y, color=colour(i), lw=1.3, alpha=0.9, label=label)
                     label = ""
         if not axes.lines:
             return ""
         axes.set(xlabel="step", ylabel=term)
-        axes.grid(axis="y", color=_INK, alpha=0.12)
-        _legend_above(axes, 10.4)
-    return drawing.svg
-
-
-def plot_sweep(points: Sequence[SweepPoint], *, name: str) -> str:
-    """Measures over the setting that was varied: weight, temperature, number of negatives.
-
-    Args:
-        points: several at one `x` (seeds) are drawn as their mean with the standard deviation (ddof=1).
-        name: the setting, under the axis; it is logarithmic where positive values span more than a factor of 20.
-
-    Raises:
-        ValueError: there is no point.
-    """
-    if not points:
-        raise ValueError(f"nothing to draw over {name}: the sweep has no results yet")
-    values = sorted({p.x for p in points})
-    with _drawing(f"sweep {name}", 4.8, 3.4) as (axes, drawing):
-        for i, metric in enumerate(dict.fromkeys(p.metric for p in points)):
-            seeds = [[100 * p.value for p in points if p.metric == metric and p.x == x] for x in values]
-            there = [
-                (x, np.mean(v), np.std(v, ddof=1) if len(v) > 1 else 0) for x, v in zip(values, seeds, strict=True) if v
-            ]
-            x, mean, std = np.array(there).T
-            line = axes.errorbar(x, mean, std if std.any() else None, color=_colour(i), marker=_marker(i), ms=5, lw=1.3)
-            line.set_label(_label(metric))
-        if values[0] > 0 and values[-1] / values[0] > 20:
-            axes.set_xscale("log")
-            axes.minorticks_off()
-        axes.set_xticks(values, [f"{x:g}" for x in values])
-        axes.set(xlabel=name, ylabel="%")
-        axes.grid(color=_INK, alpha=0.12)
-        _legend_above(axes, 4.8)
+        axes.grid(axis="y", color=INK, alpha=0.12)
+        legend_above(axes, 10.4)
     return drawing.svg
 
 
@@ -210,24 +176,24 @@ def _bars(
         for i, (label, row) in enumerate(zip(labels, cells, strict=True)):
             there = [(place - 0.4 + width * (i + 0.5), cell) for place, cell in enumerate(row) if cell]
             heights = [100 * cell.mean for _, cell in there]
-            axes.bar([x for x, _ in there], heights, 0.9 * width, color=_colour(i), label=_label(label))
+            axes.bar([x for x, _ in there], heights, 0.9 * width, color=colour(i), label=short_label(label))
             for x, cell in there:
                 _whisker(axes, cell, x)
         long = max(map(len, places)) * len(places) > 11 * inches
         axes.set_xticks(
             range(len(places)),
-            [_label(p) for p in places],
+            [short_label(p) for p in places],
             rotation=35 if long else 0,
             ha="right" if long else "center",
         )
         axes.tick_params(axis="x", length=0)
         axes.set(ylim=(0, 100), xlim=(-0.6, len(places) - 0.4), ylabel="accuracy, %")
-        axes.grid(axis="y", color=_INK, alpha=0.12)
-        _legend_above(axes, inches)
+        axes.grid(axis="y", color=INK, alpha=0.12)
+        legend_above(axes, inches)
     return drawing.svg
 
 
-def _legend_above(axes: Axes, inches: float) -> None:
+def legend_above(axes: Axes, inches: float) -> None:
     """A legend over the plot, in as many columns as fit into so many inches."""
     handles, labels = axes.get_legend_handles_labels()
     columns = int(inches * 11) // (max(map(len, labels)) + 5)
@@ -239,18 +205,20 @@ def _whisker(axes: Axes, cell: Cell, place: float, *, horizontal: bool = False) 
         return
     ends, same = [100 * cell.low, 100 * cell.high], [place, place]
     x, y = (ends, same) if horizontal else (same, ends)
-    axes.plot(x, y, color=_INK, lw=1.1, alpha=0.75, solid_capstyle="butt")
+    axes.plot(x, y, color=INK, lw=1.1, alpha=0.75, solid_capstyle="butt")
 
 
-def _label(text: str) -> str:
+def short_label(text: str) -> str:
     """Short enough for a plot; a leading underscore would hide it from the legend."""
     text = text if len(text) <= 32 else text[:31] + "…"
     return f"\u200b{text}" if text.startswith("_") else text
 
 
-def _colour(i: int) -> str:
+def colour(i: int) -> str:
+    """Of the i-th series."""
     return COLOURS[i % len(COLOURS)]
 
 
-def _marker(i: int) -> str:
+def marker(i: int) -> str:
+    """Of the i-th series."""
     return _MARKERS[(i + i // len(COLOURS)) % len(_MARKERS)]  # another shape where colours start again

@@ -1,0 +1,107 @@
+"""What can be measured of a trained model, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from longcut.core import Method
+from longcut.recipes.evaluating import evaluate
+from longcut.recipes.models import Model, open_model
+from longcut.recipes.probe import probe
+from longcut.recipes.similarity import similarity
+from longcut.recipes.suite_options import SuiteOptions
+from longcut.recipes.suites import run_suites
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What models are measured on.
+
+    Attributes:
+        data: labelled images, with their splits.
+        test: what accuracy is measured on: images or a Background Challenge.
+        textures: tree of textures that mirrors the images'.
+        stimuli: images of one class's shape and another's texture.
+        adversarial: also find, on a challenge, the share of foregrounds that no background flips.
+        skip_bad: leave unreadable images out and say which.
+    """
+
+    data: Path
+    test: Path | None = None
+    textures: Path | None = None
+    stimuli: Path | None = None
+    adversarial: bool = False
+    skip_bad: bool = False
+
+    def to_dict(self) -> dict[str, str | bool]:
+        """Plain data, to tell later whether a measure was made on the same."""
+        given = {name: getattr(self, name) for name in ("data", "test", "textures", "stimuli")}
+        return {name: str(path) for name, path in given.items() if path is not None} | {"adversarial": self.adversarial}
+
+
+def _accuracy(model: str, out: Path, sources: Sources, say: Say) -> None:
+    opened, folder = open_model(model, out=out)
+    evaluate(
+        opened,
+        sources.test or sources.data,
+        folder,
+        adversarial=sources.adversarial,
+        skip_bad=sources.skip_bad,
+        say=say,
+    )
+
+
+def _probe(model: str, out: Path, sources: Sources, say: Say) -> None:
+    opened, folder = open_model(model, out=out)
+    probe(opened, sources.data, folder, skip_bad=sources.skip_bad, say=say)
+
+
+def _corruptions(model: str, out: Path, sources: Sources, say: Say) -> None:
+    opened, folder = _classifier(model, out)
+    run_suites(opened, ["corruptions"], sources.data, folder, SuiteOptions(skip_bad=sources.skip_bad), say)
+
+
+def _cue_conflict(model: str, out: Path, sources: Sources, say: Say) -> None:
+    if sources.stimuli is None:
+        raise ValueError("the measure cue-conflict needs --stimuli DIR")
+    opened, folder = _classifier(model, out)
+    run_suites(opened, ["cue-conflict"], sources.stimuli, folder, SuiteOptions(skip_bad=sources.skip_bad), say)
+
+
+def _textures(model: str, out: Path, sources: Sources, say: Say) -> None:
+    """Accuracy on the textures of the test images (Ge et al., NeurIPS 2021, Figures 7 and 9)."""
+    opened, folder = _classifier(model, out)
+    evaluate(opened, _given(sources), folder, name="textures", skip_bad=sources.skip_bad, say=say)
+
+
+def _similarity(model: str, out: Path, sources: Sources, say: Say) -> None:
+    similarity([model], sources.data, textures=sources.textures, skip_bad=sources.skip_bad, say=say)
+
+
+def _given(sources: Sources) -> Path:
+    if sources.textures is None:
+        raise ValueError("the measure textures needs --textures DIR")
+    return sources.textures
+
+
+def _classifier(model: str, out: Path) -> tuple[Model, Path]:
+    """A model that learned from classes with its own head, an encoder with the linear probe that is fitted on it."""
+    opened, folder = open_model(model, out=out)
+    if isinstance(opened.network, Method) and not opened.network.supervised:
+        return open_model(model, out=out, head="linear")
+    return opened, folder
+
+
+MEASURES: dict[str, Callable[[str, Path, Sources, Say], None]] = {
+    "accuracy": _accuracy,
+    "probe": _probe,
+    "corruptions": _corruptions,
+    "cue-conflict": _cue_conflict,
+    "textures": _textures,
+    "similarity": _similarity,
+}
+"""Names that a sweep's `--measure` takes, in the order in which they are made: a probe comes before what reads it."""
