@@ -18,7 +18,7 @@ import pytest
 from made_runs import make_challenge, make_row, make_run, write_image, write_predictions, write_rows
 from PIL import Image
 
-from longcut.report import plots
+from longcut.report import plots, sweeps
 from longcut.report.compare import compare
 from longcut.report.failures import find_failures
 from longcut.report.page import write_report
@@ -317,12 +317,36 @@ def test_plots_are_reproducible_and_well_formed(tmp_path):
 
 
 def test_a_sweep_is_drawn_over_its_setting():
-    points = [plots.SweepPoint(x, "Original", 0.6 + x / 10 + seed / 100) for x in (0.1, 1.0, 4.0) for seed in range(2)]
-    svg = plots.plot_sweep([*points, plots.SweepPoint(1.0, "Mixed-Rand", 0.5)], name="temperature")
+    points = [sweeps.SweepPoint(x, "Original", 0.6 + x / 10 + seed / 100) for x in (0.1, 1.0, 4.0) for seed in range(2)]
+    svg = sweeps.plot_sweep([*points, sweeps.SweepPoint(1.0, "Mixed-Rand", 0.5)], name="temperature")
     ElementTree.fromstring(svg)
     assert all(text in svg for text in ("temperature", "Mixed-Rand", ">0.1<", ">4<"))
     with pytest.raises(ValueError, match="nothing to draw over weight"):
-        plots.plot_sweep([], name="weight")
+        sweeps.plot_sweep([], name="weight")
+
+
+def test_each_panel_of_a_sweep_is_a_plot_and_what_is_no_number_keeps_its_order():
+    points = [sweeps.SweepPoint(x, "linear probe", 0.5, "Accuracy") for x in ("[16, 72]", "[16, 16]")]
+    points += [sweeps.SweepPoint(x, "patch", 0.2, "Cosine to the query") for x in ("[16, 72]", "[16, 16]")]
+    svg = sweeps.plot_sweep(points, name="size_range")
+    ElementTree.fromstring(svg)
+    assert all(text in svg for text in (">Accuracy<", ">Cosine to the query<", "linear probe", "patch"))
+    assert svg.index("[16, 72]") < svg.index("[16, 16]")
+
+
+def test_texture_accuracy_is_drawn_against_standard_accuracy(tmp_path):
+    runs = []
+    for name, accuracy, texture in (("a", 0.8, 0.3), ("b", 0.7, 0.2), ("c", 0.9, None)):
+        rows = [make_row("linear_accuracy", "val", accuracy)]
+        rows += [make_row("linear_accuracy", "textures", texture)] if texture else []
+        (tmp_path / name).mkdir()
+        write_rows(tmp_path / name, rows)
+        runs.append(read_run(tmp_path / name))
+    svg = sweeps.plot_texture_against_standard(runs)
+    ElementTree.fromstring(svg)
+    assert ">a<" in svg
+    assert ">c<" not in svg, "it was not measured on textures"
+    assert sweeps.plot_texture_against_standard(runs[::2]) == ""
 
 
 class _Balance(HTMLParser):

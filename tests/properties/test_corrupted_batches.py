@@ -97,9 +97,9 @@ def test_severity_is_a_distance(name: str, side: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_one_colour_is_no_trouble(name: str, level: int) -> None:
-    images = torch.full((2, 3, 32, 32), level / 255)
+    images = torch.full((2, 3, 16, 16), level / 255)
     for severity in (1, 3, 5):
-        assert corrupt(images, name, severity, generator=seeded()).isfinite().all()
+        assert corrupt(images, name, severity, generator=seeded(), scale=False).isfinite().all()
 
 
 @pytest.mark.parametrize(

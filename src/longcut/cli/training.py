@@ -77,6 +77,9 @@ def sweep(
         typer.Option("--measure", help="accuracy, probe, corruptions, cue-conflict, similarity, textures; by commas."),
     ] = "accuracy",
     stimuli: Annotated[Path | None, typer.Option("--stimuli", help="Images for the measure cue-conflict.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="At most so many images for corruptions and cue-conflict.")
+    ] = None,
     adversarial: Annotated[bool, typer.Option("--adversarial", help="Also try adversarial backgrounds.")] = False,
     masks: Masks = None,
     boxes: Boxes = None,
@@ -105,7 +108,7 @@ def sweep(
         models=models,
     )
     inputs = Inputs(data, masks, boxes, textures, stylized, skip_bad=skip_bad)
-    sources = Sources(data, test, textures, stimuli, adversarial=adversarial, skip_bad=skip_bad)
+    sources = Sources(data, test, textures, stimuli, limit, adversarial=adversarial, skip_bad=skip_bad)
     runs = run_sweep(grid, inputs, out, sources=sources, measures=measure.split(","), say=say)
     if runs is None:
         raise typer.Exit(130)

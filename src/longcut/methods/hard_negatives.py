@@ -56,7 +56,7 @@ class Weighing:
         Args:
             positive: similarity of each anchor to its positive.
             negatives: similarity of each anchor to each standard negative.
-            masses: log masses of further groups of negatives, which are not weighed.
+            masses: log masses of further groups of negatives; "ifm" moves them too, the others leave them as they are.
             mask: True where a standard negative counts.
         """
         t = self.temperature

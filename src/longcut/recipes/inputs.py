@@ -37,9 +37,12 @@ class Inputs:
     cache: Path | None = None
     skip_bad: bool = False
 
-    def paths(self) -> dict[str, str]:
-        """What a run's folder remembers of them."""
-        given = {name: getattr(self, name) for name in ("data", "masks", "boxes", "textures", "stylized")}
+    def paths(self, settings: Settings) -> dict[str, str]:
+        """What a run's folder remembers of them: those that the run reads."""
+        read = ["data", "masks", "boxes"]
+        read += ["textures"] * (getattr(settings.hyper_parameters, "non_semantic", None) == "texture")
+        read += ["stylized"] * (settings.data.composites == "stylized")
+        given = {name: getattr(self, name) for name in read}
         return {name: str(path) for name, path in given.items() if path is not None}
 
 

@@ -26,6 +26,7 @@ class Sources:
         test: what accuracy is measured on: images or a Background Challenge.
         textures: tree of textures that mirrors the images'.
         stimuli: images of one class's shape and another's texture.
+        limit: at most so many images for corruptions and cue conflict; all where None.
         adversarial: also find, on a challenge, the share of foregrounds that no background flips.
         skip_bad: leave unreadable images out and say which.
     """
@@ -34,13 +35,18 @@ class Sources:
     test: Path | None = None
     textures: Path | None = None
     stimuli: Path | None = None
+    limit: int | None = None
     adversarial: bool = False
     skip_bad: bool = False
 
-    def to_dict(self) -> dict[str, str | bool]:
-        """Plain data, to tell later whether a measure was made on the same."""
-        given = {name: getattr(self, name) for name in ("data", "test", "textures", "stimuli")}
-        return {name: str(path) for name, path in given.items() if path is not None} | {"adversarial": self.adversarial}
+    def read_by(self, measure: str) -> dict[str, str | int | bool | None]:
+        """What a measure reads of them, as plain data: to tell later whether it was made on the same."""
+        given = {name: getattr(self, name) for name in _READS[measure]}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+    def suite_options(self) -> SuiteOptions:
+        """Options of the suites."""
+        return SuiteOptions(limit=self.limit, skip_bad=self.skip_bad)
 
 
 def _accuracy(model: str, out: Path, sources: Sources, say: Say) -> None:
@@ -62,14 +68,14 @@ def _probe(model: str, out: Path, sources: Sources, say: Say) -> None:
 
 def _corruptions(model: str, out: Path, sources: Sources, say: Say) -> None:
     opened, folder = _classifier(model, out)
-    run_suites(opened, ["corruptions"], sources.data, folder, SuiteOptions(skip_bad=sources.skip_bad), say)
+    run_suites(opened, ["corruptions"], sources.data, folder, sources.suite_options(), say)
 
 
 def _cue_conflict(model: str, out: Path, sources: Sources, say: Say) -> None:
     if sources.stimuli is None:
         raise ValueError("the measure cue-conflict needs --stimuli DIR")
     opened, folder = _classifier(model, out)
-    run_suites(opened, ["cue-conflict"], sources.stimuli, folder, SuiteOptions(skip_bad=sources.skip_bad), say)
+    run_suites(opened, ["cue-conflict"], sources.stimuli, folder, sources.suite_options(), say)
 
 
 def _textures(model: str, out: Path, sources: Sources, say: Say) -> None:
@@ -105,3 +111,11 @@ MEASURES: dict[str, Callable[[str, Path, Sources, Say], None]] = {
     "similarity": _similarity,
 }
 """Names that a sweep's `--measure` takes, in the order in which they are made: a probe comes before what reads it."""
+_READS = {
+    "accuracy": ("data", "test", "adversarial"),
+    "probe": ("data",),
+    "corruptions": ("data", "limit"),
+    "cue-conflict": ("stimuli", "limit"),
+    "textures": ("textures",),
+    "similarity": ("data", "textures"),
+}

@@ -103,9 +103,9 @@ def _measure(model: str, folder: Path, measures: Sequence[str], sources: Sources
     note = folder / "measured.json"
     done = json.loads(note.read_text("utf-8")) if note.exists() and (folder / "results.jsonl").exists() else {}
     for name in (name for name in MEASURES if name in measures):
-        if done.get(name) != sources.to_dict():
+        if done.get(name) != sources.read_by(name):
             MEASURES[name](model, folder, sources, say)
-            done[name] = sources.to_dict()
+            done[name] = sources.read_by(name)
             write_whole(note, json.dumps(done, indent=1).encode())
 
 
