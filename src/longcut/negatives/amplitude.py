@@ -35,7 +35,7 @@ def mix_amplitude(content: NDArray[Any], style: NDArray[Any], *, share: float = 
     """
     if content.shape != style.shape or content.dtype != style.dtype:
         raise ValueError(
-            f"content {content.shape} {content.dtype} and style {style.shape} {style.dtype} must agree: resize one of them"
+            f"content {_kind(content)} and style {_kind(style)} must agree in size and type: resize or convert one"
         )
     if content.ndim < 3 or content.size == 0 or content.dtype not in _HIGHEST:
         raise ValueError(f"images are uint8 or float [..., h, w, c] of at least one pixel, not {_kind(content)}")
