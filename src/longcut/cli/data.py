@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +29,8 @@ Format = Annotated[Literal["png", "jpeg"], typer.Option("--format", help="Of the
 Split = Annotated[str | None, typer.Option("--split", help="One split of the images; all by default.")]
 Limit = Annotated[int | None, typer.Option("--limit-per-class", help="At most so many images of each class.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of what is drawn.")]
+Size = Annotated[int | None, typer.Option("--size", help="Side in pixels; each image's own by default.")]
+Total = Annotated[int | None, typer.Option("--limit", help="At most so many images, spread evenly over the classes.")]
 
 
 @app.command("segment")
@@ -44,8 +48,6 @@ def segment(
     skip_bad: SkipBad = False,
 ) -> None:
     """Make a foreground mask for every image; goes on where it was cut off."""
-    from collections import Counter
-
     from longcut.data.builders.segmentation import segment as run
     from longcut.data.image_set import read_images
 
@@ -55,8 +57,7 @@ def segment(
         found, out, method=method, model=model, seed=seed, workers=workers, engine=engine,
         skip_bad=skip_bad, label="segmenting",
     )  # fmt: skip
-    counts = Counter(row.verdict for row in rows)
-    print(", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()))
+    _count([row.verdict for row in rows])
     say(f"masks, masks.csv and masks.jpg are in {out}")
 
 
@@ -68,7 +69,7 @@ def backgrounds(
     boxes: Boxes = None,
     split: Split = None,
     limit_per_class: Limit = None,
-    size: Annotated[int | None, typer.Option("--size", help="Side in pixels; each image's own by default.")] = None,
+    size: Size = None,
     edges: Edges = "soft",
     form: Format = "png",
     seed: Seed = 0,
@@ -91,6 +92,79 @@ def backgrounds(
     print(f"{built.images} images in each variant, in {out}")
 
 
+@app.command("textures")
+def textures(
+    images: Images,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the textures.")],
+    split: Split = None,
+    limit: Total = None,
+    limit_per_class: Limit = None,
+    size: Annotated[int, typer.Option("--size", help="Side in pixels.")] = 224,
+    mode: Annotated[
+        Literal["multiresolution", "quilting"], typer.Option("--mode", help="How they are made; quilting is faster.")
+    ] = "multiresolution",
+    patch_size: Annotated[
+        int | None, typer.Option("--patch-size", help="Side of the patches; 96 px, 48 or what fits by default.")
+    ] = None,
+    quality: Annotated[bool, typer.Option("--quality", help="Measure how well each fits its image.")] = False,
+    seed: Seed = 0,
+    workers: Workers = None,
+    engine: Engine = "pool",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Make a texture of every image, from two patches of it; goes on where it was cut off."""
+    from longcut.data.builders.choosing import choose_images
+    from longcut.data.builders.textures import build_textures, mean_quality
+
+    found = choose_images(images, split, destination=out, limit=limit, limit_per_class=limit_per_class)
+    rows = build_textures(
+        found, out, seed=seed, size=size, mode=mode, patch_size=patch_size, quality=quality,
+        workers=workers, engine=engine, skip_bad=skip_bad, label="synthesizing",
+    )  # fmt: skip
+    _count([row.verdict for row in rows])
+    if quality:
+        print(", ".join(f"{name} {value:.4f}" for name, value in mean_quality(rows).items()) or "nothing to measure")
+    say(f"textures, textures.csv and textures.jpg are in {out}")
+
+
+@app.command("stylize")
+def stylize(
+    images: Images,
+    textures: Annotated[
+        Path, typer.Option("--textures", help="Class folders of textures; of their splits the images' is taken.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the stylized images.")],
+    per_image: Annotated[
+        int | None, typer.Option("--per-image", help="Textures for each image, to train on; 1 by default.")
+    ] = None,
+    per_pair: Annotated[
+        int | None, typer.Option("--per-pair", help="Images for each two classes instead, to measure shape bias.")
+    ] = None,
+    split: Split = None,
+    limit: Total = None,
+    limit_per_class: Limit = None,
+    size: Size = None,
+    mode: Annotated[
+        Literal["guided", "amplitude"], typer.Option("--mode", help="New texture, or the quick mix of Fourier spectra.")
+    ] = "guided",
+    seed: Seed = 0,
+    workers: Workers = None,
+    engine: Engine = "pool",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Give images the texture of another class; goes on where it was cut off."""
+    from longcut.data.builders.choosing import choose_images, choose_textures
+    from longcut.data.builders.stylize import build_stylized
+
+    found = choose_images(images, split, destination=out, limit=limit, limit_per_class=limit_per_class)
+    rows = build_stylized(
+        found, choose_textures(textures, split, destination=out), out, per_image=per_image, per_pair=per_pair,
+        mode=mode, size=size, seed=seed, workers=workers, engine=engine, skip_bad=skip_bad, label="stylizing",
+    )  # fmt: skip
+    _count([row.verdict for row in rows])
+    say(f"images, stylized.csv and stylized.jpg are in {out}")
+
+
 @app.command("fetch")
 def fetch(
     name: Annotated[str, typer.Argument(help="Name of a public data set.")],
@@ -101,3 +175,7 @@ def fetch(
     from longcut.data.fetching.fetch import fetch as run
 
     print(run(name, out or Path(name), url=url, say=say))
+
+
+def _count(verdicts: Sequence[str]) -> None:
+    print(", ".join(f"{count} {verdict}" for verdict, count in Counter(verdicts).most_common()))

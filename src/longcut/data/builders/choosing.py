@@ -1,0 +1,65 @@
+"""Which images a builder works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from longcut.core.seeding import Stream, keyed_uniforms
+from longcut.data.image_set import ImageSet, read_images, splits_of
+
+
+def choose_images(
+    root: Path,
+    split: str | None = None,
+    *,
+    destination: Path,
+    limit: int | None = None,
+    limit_per_class: int | None = None,
+) -> ImageSet:
+    """Read the images to build from.
+
+    Args:
+        root: a folder or a CSV, as `read_images` takes it.
+        split: which split; None reads all.
+        destination: folder that will be built in.
+        limit: at most so many images, spread evenly over the classes.
+        limit_per_class: at most so many images of each class; always the same ones, and with n classes those that a
+            limit of n times as many takes.
+
+    Raises:
+        ValueError: a limit below 1, a destination inside the folder of images, or no images.
+    """
+    for name, count in (("limit", limit), ("limit per class", limit_per_class)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} is {count}: at least 1 image is needed")
+    _check_outside(root, destination)
+    images = read_images(root, split)
+    images = images if limit_per_class is None else images.limit_per_class(limit_per_class)
+    return images if limit is None else _spread(images, limit)
+
+
+def choose_textures(root: Path, split: str | None = None, *, destination: Path) -> ImageSet:
+    """Read textures to build from: those of a split where they have it, all where they have not.
+
+    Raises:
+        ValueError: a destination inside the folder of textures, or no textures.
+    """
+    _check_outside(root, destination)
+    return read_images(root, split if split in splits_of(root) else None)
+
+
+def _check_outside(root: Path, destination: Path) -> None:
+    if Path(destination).resolve().is_relative_to(Path(root).resolve()):
+        raise ValueError(f"{destination} lies inside {root} and would be read as its images: give a folder beside it")
+
+
+def _spread(images: ImageSet, limit: int) -> ImageSet:
+    """A first image of each class, then a second of each, and so on."""
+    order = np.argsort(keyed_uniforms(0, 0, np.arange(len(images)), Stream.ORDER, 1)[:, 0], kind="stable")
+    rank = np.empty(len(images), np.int64)
+    for target in np.unique(images.targets):
+        members = order[images.targets[order] == target]
+        rank[members] = np.arange(len(members))
+    return images.select(np.sort(np.lexsort((images.targets, rank))[:limit]))
