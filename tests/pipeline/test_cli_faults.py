@@ -322,3 +322,13 @@ def test_a_sweep_checks_every_setting_before_it_begins(tmp_path: Path, data: Pat
     assert "'lr' is no KEY=VALUE" in refused(*words, "--vary", "lr")
     assert "no method or preset is called 'basesmall'" in refused("sweep", "basesmall", "--data", data, *words[-2:])
     assert not (tmp_path / "sweep").exists()
+
+
+def test_ctrl_c_is_told_in_a_line(data: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*words: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("longcut.data.builders.segmentation.segment", interrupt)
+    told = longcut("data", "segment", data, "--out", data / "masks")
+    assert told.code == 130
+    assert told.err == "longcut: interrupted; run the same command again (train: with --resume) to go on\n"

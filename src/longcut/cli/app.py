@@ -28,6 +28,8 @@ app.command("compare")(results.compare)
 app.command("report")(results.report)
 app.add_typer(data.app, name="data")
 
+_INTERRUPTED = "interrupted; run the same command again (train: with --resume) to go on"
+
 
 @app.callback(invoke_without_command=True)
 def longcut(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
@@ -47,7 +49,20 @@ def main() -> None:
     except OSError as error:
         _fail(_told(error), 2)
     except KeyboardInterrupt:
-        _fail("interrupted; run the same command again (train: with --resume) to go on", 130)
+        _fail(_INTERRUPTED, 130)
+    except SystemExit as ended:
+        if _came_from_interrupt(ended):
+            _fail(_INTERRUPTED, 130)
+        raise
+
+
+def _came_from_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C lies behind an exception: some versions of typer make an exit of it."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _told(error: OSError) -> str:
