@@ -112,7 +112,14 @@ def run(case: str, accumulate: int = 1) -> dict[str, Any]:
     method = make(case)
     batches = [made_batch(8, seed=step) for step in range(STEPS)]
     if case in SELF_SUPERVISED:  # more labels are missing on the one process than on the other
-        batches = [replace(batch, targets=batch.targets.where(torch.arange(8) > 2, -1)) for batch in batches]
+        batches = [
+            replace(
+                batch,
+                images=batch.images.contiguous(memory_format=torch.channels_last),  # as the loader gives them
+                targets=batch.targets.where(torch.arange(8) > 2, -1),
+            )
+            for batch in batches
+        ]
     slices = [part for batch in batches for part in cut(batch, accumulate)]
     mine = [cut(part, world_size())[rank()] for part in slices]
     optimizer = torch.optim.SGD(method.parameter_groups(0.1), lr=0.1, momentum=0.9, weight_decay=1e-3)

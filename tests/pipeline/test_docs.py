@@ -15,7 +15,7 @@ import torch
 import typer
 
 from longcut.cli.app import app
-from longcut.engine.settings import parse_value, preset_names, resolve
+from longcut.engine.settings import FACTS, parse_value, preset_names, resolve
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import Subject, row
 from longcut.methods import METHODS
@@ -115,7 +115,7 @@ def test_commands_parse(page: Path, command: str) -> None:
             f"{key}={text.split(',')[0]}" for key, _, text in (v.partition("=") for v in values.get("vary") or [])
         ]
         changes = {key: parse_value(text) for key, equals, text in (word.partition("=") for word in given) if equals}
-        for method in (word for word in given if "=" not in word and ":" not in word):
+        for method in (word for word in given if not re.search("[=:/]", word)):
             resolve(method, changes)
 
 
@@ -149,7 +149,7 @@ def plain(value: Any) -> Any:
 
 def test_every_setting_is_listed_with_its_default() -> None:
     settings = resolve("erm", {"steps": 1})
-    sections = ("run", "data", "augmentation", "backbone", "optimizer", "schedule")
+    sections = ("run", "data", "augmentation", "patches", "backbone", "optimizer", "schedule")
     fields = {section: type(getattr(settings, section)).model_fields for section in sections}
     expected = {f"{s}.{key}": plain(field.default) for s, known in fields.items() for key, field in known.items()}
     assert defaults_in(DOCS / "guide" / "settings.md") == expected
@@ -160,7 +160,7 @@ def test_every_method_has_a_page_that_is_true(method: str) -> None:
     page = DOCS / "methods" / f"{method}.md"
     text = page.read_text("utf-8")
     parameters = inspect.signature(METHODS[method].__init__).parameters.values()
-    own = {p.name: plain(p.default) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "num_classes"}
+    own = {p.name: plain(p.default) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in FACTS}
     listed = {key: value for key, value in defaults_in(page).items() if key in own or value is not None}
     assert listed == own
 

@@ -20,7 +20,7 @@ from longcut.data.builders.choosing import choose_images
 from longcut.data.builders.textures import build_textures, mean_quality
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet, read_images
-from longcut.negatives.texture_quality import texture_quality
+from longcut.negatives.quality import texture_quality
 from longcut.negatives.texture_synthesis import texture_examples
 
 Synthesis = Callable[..., np.ndarray]

@@ -20,6 +20,7 @@ from longcut.negatives.multiresolution import (
     resolve,
     weigh,
 )
+from longcut.negatives.quality import texture_quality
 from longcut.negatives.texture_atlas import (
     NUM_LEVELS,
     OUTSIDE,
@@ -33,7 +34,6 @@ from longcut.negatives.texture_atlas import (
     reset_stamps,
     unpack,
 )
-from longcut.negatives.texture_quality import texture_quality
 from longcut.negatives.texture_synthesis import synthesize_texture, texture_examples
 
 Image = NDArray[np.uint8]

@@ -32,10 +32,12 @@ def gather(tensor: Tensor) -> Tensor:
     Returns:
         `[world * b, ...]`; the tensor itself, detached, where there is one process.
     """
+    tensor = tensor.detach()
     if world_size() == 1:
-        return tensor.detach()
+        return tensor
+    tensor = tensor.contiguous()  # what is received has the layout of what is sent
     parts = [torch.empty_like(tensor) for _ in range(world_size())]
-    dist.all_gather(parts, tensor.detach().contiguous())
+    dist.all_gather(parts, tensor)
     return torch.cat(parts)
 
 

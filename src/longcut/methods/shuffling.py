@@ -95,7 +95,7 @@ def encode_shuffled(network: Callable[[Tensor], Tensor], images: Tensor) -> Tens
     Returns:
         `[world * b, d]`, those of all processes in the order of their ranks.
     """
-    everyones = gather(images)
+    everyones = gather(images.contiguous())  # channels-last rows would be mixed up on the way
     order = global_permutation(len(everyones), images.device)
     embeddings = gather(network(everyones[own_rows(order)]))
     return embeddings[order.argsort()]

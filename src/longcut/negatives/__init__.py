@@ -1,14 +1,20 @@
-"""Images made from images: compositions, patches, textures, and what gives them their parts."""
+"""Images made from images: compositions, patches, textures, and what gives them their parts.
 
+They are imported on first use, so that processes that build textures start without torch, and others without numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from longcut.negatives.amplitude import mix_amplitude
-from longcut.negatives.backgrounds import BackgroundPool, draw_backgrounds
-from longcut.negatives.paste import paste
-from longcut.negatives.patches import patch_negatives
-
 if TYPE_CHECKING:
-    from longcut.negatives.texture_synthesis import synthesize_texture
+    from longcut.negatives.amplitude import mix_amplitude
+    from longcut.negatives.backgrounds import BackgroundPool, draw_backgrounds
+    from longcut.negatives.composition import paste
+    from longcut.negatives.patches import patch_negatives
+    from longcut.negatives.quality import texture_quality
+    from longcut.negatives.texture_synthesis import synthesize_texture, texture_examples
 
 __all__ = [
     "BackgroundPool",
@@ -17,13 +23,22 @@ __all__ = [
     "paste",
     "patch_negatives",
     "synthesize_texture",
+    "texture_examples",
+    "texture_quality",
 ]
+_MODULES = {
+    "BackgroundPool": "backgrounds",
+    "draw_backgrounds": "backgrounds",
+    "mix_amplitude": "amplitude",
+    "paste": "composition",
+    "patch_negatives": "patches",
+    "synthesize_texture": "texture_synthesis",
+    "texture_examples": "texture_synthesis",
+    "texture_quality": "quality",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is compiled when it is first asked for: numba costs each worker process a second."""
-    if name == "synthesize_texture":
-        from longcut.negatives.texture_synthesis import synthesize_texture
-
-        return synthesize_texture
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

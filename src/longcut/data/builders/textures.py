@@ -25,7 +25,7 @@ from longcut.data.builders.picture_grid import picture_grid
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet, texture_path
 from longcut.data.pool import Engine, map_items
-from longcut.negatives.texture_quality import texture_quality
+from longcut.negatives.quality import texture_quality
 from longcut.negatives.texture_synthesis import Mode, synthesize_texture, texture_examples
 
 Image = NDArray[np.uint8]
