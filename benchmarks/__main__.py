@@ -9,7 +9,17 @@ import statistics
 
 from benchmarks.timing import Row
 
-NAMES = ("contrast", "step", "self_supervised", "data_path", "patches", "segmentation", "cli")
+NAMES = (
+    "contrast",
+    "step",
+    "self_supervised",
+    "data_path",
+    "patches",
+    "corruptions",
+    "segmentation",
+    "textures",
+    "cli",
+)
 _UNITS = {"times faster": "x", "times as long": "x", "seconds": " s"}
 
 
