@@ -84,7 +84,7 @@ def test_a_sweep_trains_measures_and_goes_on(tmp_path: Path, data: Path, longcut
     told = longcut(*words)
     assert told.code == 0, told
     names = {f"clad_small_weight={weight}_{seed}" for weight in (0.5, 1.0) for seed in (0, 1)}
-    assert {file.name for file in (tmp_path / "sweep").iterdir()} == names | {"report.html"}
+    assert {file.name for file in (tmp_path / "sweep").iterdir()} == names | {"report.html", "weight.svg"}
     logs = {name: (tmp_path / "sweep" / name / "log.jsonl").stat().st_mtime_ns for name in names}
     (tmp_path / "sweep" / "clad_small_weight=0.5_1" / "results.jsonl").unlink()
     assert longcut(*words).code == 0

@@ -311,6 +311,15 @@ def test_overlap_errors_are_squared_differences() -> None:
             assert found[y, x] == pytest.approx((squares * counted).sum(), rel=1e-4, abs=1)
 
 
+def test_a_block_is_drawn_where_it_fits() -> None:
+    examples, draw = [blots(20, 20), blots(20, 20, 1)], np.random.default_rng(0)
+    part = examples[1][5:13, 9:17]
+    for above, left in ((2, 0), (0, 2), (2, 2)):
+        there = np.zeros_like(part)
+        there[:above], there[:, :left] = part[:above], part[:, :left]
+        assert (quilting._draw_patch(examples, there, above, left, draw) == part).all()
+
+
 def test_quality_is_zero_for_the_example_itself_and_its_formula_elsewhere() -> None:
     example, texture = blots(15, 17), sawtooth(14, 13)
     same = texture_quality(example, [example])
