@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from command_line import SMALL, Longcut, Refused
@@ -121,6 +123,32 @@ def test_a_flat_folder_is_trained_on_and_probed_with_labels(tmp_path: Path, flat
     assert told.code == 0, told
     told = longcut("train", "moco_patch_small", "--data", flat, "--out", tmp_path / "run", "--resume", *TINY)
     assert "is finished" in told.err
+
+
+def test_an_encoder_is_measured_through_its_probe(
+    tmp_path: Path, data: Path, longcut: Longcut, refused: Refused
+) -> None:
+    run = tmp_path / "run"
+    assert longcut("train", "moco_small", "--data", data, "--out", run, *TINY).code == 0
+    words = ["evaluate", run, "--head", "linear", "--data", data, "--name", "again"]
+    assert "no linear probe yet" in refused(*words)
+    assert longcut("probe", run, "--data", data, "--kind", "linear").code == 0
+    told = longcut(*words)
+    assert told.code == 0, told
+    rows = {(row["metric"], row["dataset"]): row for row in rows_of(run) if row["class"] is None}
+    assert rows["linear_accuracy", "again"]["head"].startswith("linear:")
+    assert rows["linear_accuracy", "held_out"]["head"] == "own"
+    assert rows["linear_accuracy", "again"]["weights_hash"] == rows["linear_accuracy", "held_out"]["weights_hash"]
+    # What the probe saw and what was held out from it, together.
+    right = rows["linear_accuracy", "again"]["sum"]
+    assert rows["linear_accuracy", "held_out"]["sum"] <= right
+    head = dict(np.load(run / "linear_head.npz"))
+    np.savez(run / "linear_head.npz", **{**head, "weights_hash": np.array("sha256:others")})
+    assert "fitted on other weights" in refused(*words)
+
+
+def rows_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
 
 
 def test_a_classifier_needs_classes(tmp_path: Path, flat: Path, refused: Refused) -> None:
