@@ -111,9 +111,8 @@ def test_commands_parse(page: Path, command: str) -> None:
     values = parser.make_context(parser.name, words).params
     if parser.name in ("train", "sweep"):
         given = [values["name"], *(values["changes"] or [])] if parser.name == "train" else [*values["names"]]
-        given += [
-            f"{key}={text.split(',')[0]}" for key, _, text in (v.partition("=") for v in values.get("vary") or [])
-        ]
+        varied = (v.partition("=") for v in values.get("vary") or [])
+        given += [f"{key}={value}" for key, _, text in varied for value in re.split(r",(?![^\[]*\])", text)[:1]]
         changes = {key: parse_value(text) for key, equals, text in (word.partition("=") for word in given) if equals}
         for method in (word for word in given if not re.search("[=:/]", word)):
             resolve(method, changes)

@@ -142,6 +142,9 @@ def test_an_encoder_is_measured_through_its_probe(
     # What the probe saw and what was held out from it, together.
     right = rows["linear_accuracy", "again"]["sum"]
     assert rows["linear_accuracy", "held_out"]["sum"] <= right
+    told = longcut("evaluate", run, "--head", "linear", "--suite", "corruptions", "--data", data, "--limit", 4)
+    assert told.code == 0, told
+    assert ("linear_accuracy", "corruptions") in {(row["metric"], row["dataset"]) for row in rows_of(run)}
     head = dict(np.load(run / "linear_head.npz"))
     np.savez(run / "linear_head.npz", **{**head, "weights_hash": np.array("sha256:others")})
     assert "fitted on other weights" in refused(*words)

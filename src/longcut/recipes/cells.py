@@ -134,6 +134,6 @@ def missing_note(cells: Mapping[tuple[str, int], Cell], names: Sequence[str]) ->
 
 def mean_line(rows: Sequence[Mapping[str, Any]], dataset: str) -> str:
     """The means over all, for the person."""
-    found = {entry["metric"]: entry["value"] for entry in rows if entry["dataset"] == dataset}
+    found = {entry["metric"].removeprefix("linear_"): entry["value"] for entry in rows if entry["dataset"] == dataset}
     mce = f", mCE {found['mce']:.1%}" if "mce" in found else ""
     return f"mean over all: {found['accuracy']:.1%}{mce}"
