@@ -63,7 +63,7 @@ def test_corruptions_of_the_run_s_own_data(run: Path, longcut: Longcut) -> None:
     assert "no mean over all: 71 of 75 are not measured" in told.err
     rows = rows_of(run)
     assert set(rows) == {
-        ("accuracy", "all", None),
+        ("accuracy", "corruptions/clean", None),
         *(("accuracy", f"corruptions/{name}/{severity}", None) for name in ("fog", "contrast") for severity in (1, 5)),
     }
     assert all(row["n"] == 12 for row in rows.values())
@@ -147,7 +147,7 @@ def test_the_further_four_are_a_suite_of_their_own(run: Path, longcut: Longcut) 
     told = longcut("evaluate", run, "--suite", "corruptions", "--extra", *words)
     assert told.code == 0, told
     datasets = {dataset for _, dataset, _ in rows_of(run)}
-    assert datasets == {"all", "corruptions/brightness/3", "corruptions_extra/saturate/3"}
+    assert datasets == {"corruptions/clean", "corruptions_extra/clean", "corruptions/brightness/3", "corruptions_extra/saturate/3"}
 
 
 def test_a_limit_takes_some_of_the_images(run: Path, longcut: Longcut) -> None:

@@ -63,7 +63,7 @@ def measure_corruptions(
     about = {"data": str(data), "data_hash": store.digest}
     clean = CleanImages(store, model.image_size)
     right = _correct(network, model.normalisation, clean)
-    rows = [row(model.subject, "accuracy", measured_split(data) or "all", measure(right), **about)]
+    rows = [row(model.subject, "accuracy", f"{dataset}/clean", measure(right), **about)]
     append_rows(out / "results.jsonl", rows)
     say(f"clean: {right.mean():.1%} of {len(store)}")
     cells = Cells(out / "suites" / dataset / _key(model, store))
