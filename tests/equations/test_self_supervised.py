@@ -430,7 +430,7 @@ def test_cmc_is_its_paper() -> None:
         torch.set_rng_state(state)
         candidates, indices = torch.randint(SAMPLES, (30,)).tolist(), batch.indices.tolist()
         light, colour = luminance_and_colour(batch.images)
-        by_light = list(unit(method.projector(method.backbone(light))))
+        by_light = list(unit(method.luminance_projector(method.backbone(light))))
         by_colour = list(unit(method.colour_projector(method.colour_backbone(colour))))
         expected = {
             "luminance": instances(by_light, banks[1], indices, candidates, 0.2),

@@ -47,7 +47,7 @@ def train(
     skip_bad: SkipBad = False,
 ) -> None:
     """Train one run into a folder. Several processes: torchrun --nproc_per_node N --no-python longcut train ..."""
-    from longcut.engine.settings import resolve
+    from longcut.engine.settings import find_method, resolve
     from longcut.recipes.inputs import Inputs
     from longcut.recipes.training import train_run
 
@@ -56,7 +56,8 @@ def train(
     if train_run(
         settings, Inputs(data, masks, boxes, textures, stylized, skip_bad=skip_bad), out, resume=resume, say=say
     ):
-        say(f"done: measure it with 'longcut evaluate {out} --data DIR'")
+        command = "evaluate" if find_method(settings.method).supervised else "probe"
+        say(f"done: measure it with 'longcut {command} {out} --data DIR'")
     else:
         raise typer.Exit(130)
 

@@ -62,7 +62,7 @@ class CMC(Method):
         check_counts(num_negatives=num_negatives, dim=dim)
         self.sizes = feature_dim(backbone), feature_dim(colour_backbone)
         self.backbone, self.colour_backbone = backbone, colour_backbone
-        self.projector, self.colour_projector = (nn.Linear(size, dim) for size in self.sizes)
+        self.luminance_projector, self.colour_projector = (nn.Linear(size, dim) for size in self.sizes)
         self.bank, self.colour_bank = (SampleAverage(num_samples, dim, bank_momentum) for _ in self.sizes)
         self.head = OnlineHead(sum(self.sizes), num_classes)
         self.temperature = temperature
@@ -72,7 +72,7 @@ class CMC(Method):
         """Terms: `luminance`, the loss whose anchors are luminance, `colour`, and `online_cross_entropy`."""
         features = self.encode(batch.images)
         of_light, of_colour = features.split(self.sizes, dim=1)
-        light, colour = self.projector(of_light), self.colour_projector(of_colour)
+        light, colour = self.luminance_projector(of_light), self.colour_projector(of_colour)
         candidates, t = draw_candidates(self.bank, self.num_negatives), self.temperature
         # Equation 4: each view is compared with the averages of the other.
         by_light = instance_contrast(light, batch.indices, self.colour_bank, candidates, temperature=t)

@@ -28,7 +28,7 @@ class Grid:
         seeds: of each.
         vary: a setting's key and the values that it takes; none where empty.
         overrides: settings that all runs share.
-        models: runs that are trained already, and `timm:NAME`s, to be measured beside the others.
+        models: runs that are trained already, and names `timm:NAME`, to be measured beside the others.
     """
 
     presets: Sequence[str]

@@ -165,14 +165,19 @@ def plot_texture_against_standard(runs: Sequence[RunResults]) -> str:
     Source:
         Ge et al. (NeurIPS 2021), Figure 9.
     """
-    standard = (*PANELS["Accuracy"]["linear probe"], *PANELS["Accuracy"]["classifier"])
-    textures = PANELS["Accuracy"]["textures"]
-    found: list[Any] = []
+    panel = PANELS["Accuracy"]
+    ways = (
+        (panel["linear probe"], ("linear_accuracy", "textures")),
+        (panel["classifier"], ("accuracy", "textures")),
+    )
+    found: list[tuple[str, float, float]] = []
     for run in runs:
         rows = {(row.metric, row.dataset): row.value for row in run.rows if row.class_name is None}
-        pair = [next((rows[s] for s in sources if s in rows), None) for sources in (standard, textures)]
-        if None not in pair:
-            found.append((run.folder.name, *pair))
+        for standard, textures in ways:  # both by the same head
+            accuracy = next((rows[source] for source in standard if source in rows), None)
+            if accuracy is not None and textures in rows:
+                found.append((run.folder.name, accuracy, rows[textures]))
+                break
     if len(found) < 2:
         return ""
     with drawing("texture accuracy", 5.2, 4.2) as (figure, finished):
