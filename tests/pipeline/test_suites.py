@@ -147,7 +147,12 @@ def test_the_further_four_are_a_suite_of_their_own(run: Path, longcut: Longcut) 
     told = longcut("evaluate", run, "--suite", "corruptions", "--extra", *words)
     assert told.code == 0, told
     datasets = {dataset for _, dataset, _ in rows_of(run)}
-    assert datasets == {"corruptions/clean", "corruptions_extra/clean", "corruptions/brightness/3", "corruptions_extra/saturate/3"}
+    assert datasets == {
+        "corruptions/clean",
+        "corruptions_extra/clean",
+        "corruptions/brightness/3",
+        "corruptions_extra/saturate/3",
+    }
 
 
 def test_a_limit_takes_some_of_the_images(run: Path, longcut: Longcut) -> None:
