@@ -327,7 +327,7 @@ def test_a_sweep_is_drawn_over_its_setting():
 
 def test_each_panel_of_a_sweep_is_a_plot_and_what_is_no_number_keeps_its_order():
     points = [sweeps.SweepPoint(x, "linear probe", 0.5, "Accuracy") for x in ("[16, 72]", "[16, 16]")]
-    points += [sweeps.SweepPoint(x, "patch", 0.2, "Cosine to the query") for x in ("[16, 72]", "[16, 16]")]
+    points += [sweeps.SweepPoint(x, "patch", 0.2, sweeps.COSINES) for x in ("[16, 72]", "[16, 16]")]
     svg = sweeps.plot_sweep(points, name="size_range")
     ElementTree.fromstring(svg)
     assert all(text in svg for text in (">Accuracy<", ">Cosine to the query<", "linear probe", "patch"))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Measured = tuple[str, str]
 """Metric and data set."""
 
+COSINES = "Cosine to the query"
+
 
 def _either(metric: str, dataset: str) -> tuple[Measured, Measured]:
     """Measured through a linear probe, or else by the model's own head."""
@@ -47,7 +49,7 @@ PANELS: dict[str, dict[str, tuple[Measured, ...]]] = {
         "shape decisions": _either("shape_fraction", "cue_conflict"),
         "texture decisions": _either("texture_fraction", "cue_conflict"),
     },
-    "Cosine to the query": {
+    COSINES: {
         kind: tuple((f"similarity_{kind}", name) for name in ("test", "val", "all", "train"))
         for kind in ("positive", "negative", "patch", "texture")
     },
@@ -122,38 +124,42 @@ def plot_sweep(points: Sequence[SweepPoint], *, name: str) -> str:
 
 
 def _draw(axes: Axes, points: Sequence[SweepPoint], name: str, *, alone: bool) -> None:
-    """One panel: a line for each measure, with the standard deviation over seeds."""
+    """One panel: a line for each measure, with the standard deviation over seeds; no line between mere names."""
     values = list(dict.fromkeys(point.x for point in points))
     numbers = [x for x in values if not isinstance(x, str)]
     ordered = len(numbers) == len(values)
     places: dict[float | str, float] = {x: x for x in sorted(numbers)}
     if not ordered:
         places = {x: float(i) for i, x in enumerate(values)}
+    cosines = points[0].panel == COSINES
     for i, metric in enumerate(dict.fromkeys(point.metric for point in points)):
-        x, mean, std = _summary([point for point in points if point.metric == metric], places)
-        line = axes.errorbar(x, mean, std if std.any() else None, color=colour(i), marker=marker(i), ms=5, lw=1.3)
-        line.set_label(short_label(metric))
-    positions = list(places.values())
-    if ordered and positions[0] > 0 and positions[-1] / positions[0] > 20:
-        axes.set_xscale("log")
-        axes.minorticks_off()
-    axes.set_xticks(positions, [short_label(x) if isinstance(x, str) else f"{x:g}" for x in places])
-    if not ordered:
-        axes.tick_params(axis="x", labelrotation=20)
-    axes.set(xlabel=name, ylabel="%")
+        x, mean, std = _summary([point for point in points if point.metric == metric], places, 1 if cosines else 100)
+        style: dict[str, Any] = {"color": colour(i), "marker": marker(i), "ms": 5, "ls": "-" if ordered else ""}
+        axes.errorbar(x, mean, std if std.any() else None, lw=1.3, label=short_label(metric), **style)
+    _mark_places(axes, places, ordered=ordered)
+    axes.set(xlabel=name, ylabel="cosine" if cosines else "%")
     axes.grid(color=INK, alpha=0.12)
     if alone:
         legend_above(axes, 4.8)
     else:
-        axes.legend(fontsize=8, handlelength=1.2)
+        axes.legend(fontsize=8, handlelength=1.2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _mark_places(axes: Axes, places: Mapping[float | str, float], *, ordered: bool) -> None:
+    positions = list(places.values())
+    if ordered and positions[0] > 0 and positions[-1] / positions[0] > 20:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    names = [short_label(x) if isinstance(x, str) else f"{x:g}" for x in places]
+    axes.set_xticks(positions, names, rotation=0 if ordered else 35, ha="center" if ordered else "right")
 
 
 def _summary(
-    points: Sequence[SweepPoint], places: Mapping[float | str, float]
+    points: Sequence[SweepPoint], places: Mapping[float | str, float], scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Places, means and standard deviations of one measure, in per cent."""
+    """Places, means and standard deviations of one measure, times a scale."""
     there = [x for x in places if any(point.x == x for point in points)]
-    seeds = [np.array([100 * point.value for point in points if point.x == x]) for x in there]
+    seeds = [np.array([scale * point.value for point in points if point.x == x]) for x in there]
     means = np.array([values.mean() for values in seeds])
     deviations = np.array([values.std(ddof=1) if len(values) > 1 else 0.0 for values in seeds])
     return np.array([places[x] for x in there]), means, deviations
