@@ -117,7 +117,7 @@ SOURCES = {
     "stl10": Source(
         (
             Archive(
-                "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+                "https://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
                 "md5:91f7769df0f17e558f3565bffb0c7dfb",
             ),
         ),
