@@ -308,7 +308,7 @@ def test_what_cannot_be_measured_compared_or_reported(tmp_path: Path, data: Path
     )
     assert "best_val.pt does not exist" in refused("evaluate", run, "--data", data, "--selection", "best_val")
     assert "adversarial backgrounds need it" in refused("evaluate", run, "--data", data, "--adversarial")
-    assert "say where its results go: --out DIR" in refused("evaluate", "timm:resnet18", "--data", data)
+    assert "no backbone is called" in refused("evaluate", "timm:resnet1800", "--data", data)
     for command in ("compare", "report"):
         assert "has no results: make them with 'longcut evaluate" in refused(command, run)
         assert "is no run" in refused(command, tmp_path / "nowhere")

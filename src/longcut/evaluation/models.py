@@ -64,8 +64,8 @@ def _own_or_random(name: str, image_size: int | None) -> tuple[nn.Module, str]:
     model = _random(name, image_size)  # an unknown name is a fault whatever the weights
     try:
         return create_classifier(name, image_size=image_size)
-    except ValueError as error:
-        return model, f"{RANDOM} ({error})"
+    except ValueError:
+        return model, f"{RANDOM} (timm's own cannot be had here; give a file with --weights)"
 
 
 def _random(name: str, image_size: int | None) -> nn.Module:

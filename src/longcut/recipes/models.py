@@ -58,19 +58,23 @@ def open_model(
         head: what classifies a run's features: its own head, or the linear probe that `longcut probe` fitted.
         weights: for `timm:NAME`, a local file, or `none` for random ones; timm's own where None.
         image_size: for `timm:NAME`.
-        out: folder of the results; the run's own where None.
+        out: folder of the results; where None the run's own, for `timm:NAME` the folder `runs/timm_NAME`.
         or_random: take random weights where timm's own cannot be had; `subject.starting_weights` says so.
 
     Raises:
-        ValueError: there is no such model, its weights cannot be had, or `timm:NAME` was given without `out`.
+        ValueError: there is no such model, or its weights cannot be had.
     """
     if name.startswith("timm:"):
-        if out is None:
-            raise ValueError(f"{name} is no run, so say where its results go: --out DIR")
+        out = out or Path("runs", folder_name(name))
         return _open_timm(name, weights, image_size, out, or_random), out
     folder = Path(name.removeprefix("run:"))
     model = _open_run(folder, selection)
     return (model if head == "own" else _with_probe(model, folder)), out or folder
+
+
+def folder_name(name: str) -> str:
+    """A model's name as that of a folder."""
+    return name.replace(":", "_").replace("/", "_")
 
 
 def _open_run(folder: Path, selection: str) -> Model:

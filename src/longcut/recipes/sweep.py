@@ -14,6 +14,7 @@ from longcut.engine.run_folder import load_run
 from longcut.engine.settings import resolve
 from longcut.recipes.inputs import Inputs
 from longcut.recipes.measures import MEASURES, Sources
+from longcut.recipes.models import folder_name
 from longcut.recipes.training import train_run
 
 Say = Callable[[str], None]
@@ -88,7 +89,7 @@ def sweep(
     folders = [out / name for name in settings]
     for model in grid.models:
         say(model)
-        folders.append(out / model.replace(":", "_").replace("/", "_") if model.startswith("timm:") else Path(model))
+        folders.append(out / folder_name(model) if model.startswith("timm:") else Path(model))
         _measure(model, folders[-1], measures, sources, say)
     return folders
 
