@@ -221,3 +221,11 @@ def test_a_measure_that_there_is_not(tmp_path: Path, data: Path, refused: Refuse
     line = refused("sweep", "base_small", "--data", data, "--out", tmp_path / "sweep", "--measure", "probing")
     assert "no measure is called probing" in line
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_sweep_refuses_runs_of_other_settings(tmp_path: Path, data: Path, longcut: Longcut, refused: Refused) -> None:
+    words = ["sweep", "moco_small", *TINY, "--data", data, "--out", tmp_path / "sweep"]
+    assert longcut(*words).code == 0
+    line = refused(*words, "temperature=0.5")
+    assert "moco_small_0 holds a run with other settings (method.moco.temperature is 0.2 there and 0.5 here)" in line
+    assert longcut(*words).code == 0

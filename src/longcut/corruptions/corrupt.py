@@ -100,9 +100,8 @@ def corrupt(
         values = images.float() / 255 if images.dtype == torch.uint8 else images.float()
         corrupted = _ALL[name](values, severity, factor, generator).clamp(0, 1)
     if images.dtype == torch.uint8:
-        return (corrupted * 255 + 1e-3).to(
-            torch.uint8
-        )  # a value that is unchanged but for its rounding keeps its level
+        # The summand lets a value that is unchanged but for its rounding keep its level.
+        return (corrupted * 255 + 1e-3).to(torch.uint8)
     return corrupted.to(images.dtype)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from longcut.core.distributed import rank, world_size
+from longcut.core.distributed import gather, rank, world_size
 
 
 def own_rows(tensor: Tensor) -> Tensor:
@@ -57,9 +57,7 @@ def similarities_to_all(
 class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        parts = [torch.empty_like(tensor) for _ in range(world_size())]
-        dist.all_gather(parts, tensor.contiguous())
-        return torch.cat(parts)
+        return gather(tensor)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

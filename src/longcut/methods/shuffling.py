@@ -43,7 +43,6 @@ class SplitBatchNorm(nn.BatchNorm2d):
             raise ValueError(f"batch_norm_splits={self.splits} does not divide a batch of {len(input)} images")
         mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
         means, variances = mean.repeat(self.splits, 1), variance.repeat(self.splits, 1)
-        momentum = 0.0 if self.momentum is None else self.momentum
         momentum = self.momentum or 0.0
         parts = [
             functional.batch_norm(part, m, v, self.weight, self.bias, True, momentum, self.eps)
@@ -95,7 +94,7 @@ def encode_shuffled(network: Callable[[Tensor], Tensor], images: Tensor) -> Tens
     Returns:
         `[world * b, d]`, those of all processes in the order of their ranks.
     """
-    everyones = gather(images.contiguous())  # channels-last rows would be mixed up on the way
+    everyones = gather(images)
     order = global_permutation(len(everyones), images.device)
     embeddings = gather(network(everyones[own_rows(order)]))
     return embeddings[order.argsort()]

@@ -107,7 +107,7 @@ def texture_examples(
 
     Source:
         Ge et al., "Robust contrastive learning using negative samples with diminished semantics" (NeurIPS 2021),
-        section 3.1, which leaves images under 48 px open.
+        section 2.2, which leaves images under 48 px open.
     """
     height, width = image.shape[:2]
     if min(height, width) < 1:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +38,13 @@ class Inputs:
     cache: Path | None = None
     skip_bad: bool = False
 
-    def paths(self, settings: Settings) -> dict[str, str]:
-        """What a run's folder remembers of them: those that the run reads."""
+    def table(self, settings: Settings) -> dict[str, Any]:
+        """What a run's folder remembers: the settings, and those of the files that the run reads."""
         read = ["data", "masks", "boxes"]
         read += ["textures"] * (getattr(settings.hyper_parameters, "non_semantic", None) == "texture")
         read += ["stylized"] * (settings.data.composites == "stylized")
         given = {name: getattr(self, name) for name in read}
-        return {name: str(path) for name, path in given.items() if path is not None}
+        return {**settings.to_dict(), "paths": {name: str(path) for name, path in given.items() if path is not None}}
 
 
 def training_images(settings: Settings, inputs: Inputs) -> ImageSet:
@@ -82,7 +83,10 @@ def with_companions(settings: Settings, method: Method, inputs: Inputs, images: 
             f"'longcut data segment {inputs.data} --out MASKS' and pass --masks MASKS"
         )
     if "non_semantic" in method.needs and method.non_semantic == "texture":
-        images = _with_textures(inputs, images, say)
+        if inputs.textures is None:
+            way_out = _textures_for(inputs.data)
+            raise ValueError(f"texture negatives need a texture of each image: none given for {inputs.data}; {way_out}")
+        images = with_textures(images, inputs.textures, inputs.data, say)
     if needs_stylized(settings, method):
         images = _with_stylized(inputs, images, say)
     return images
@@ -104,17 +108,29 @@ def _only(images: ImageSet, what: str, say: Say) -> ImageSet:
     return _kept(images, images.usable_masks(), what, say)
 
 
-def _with_textures(inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:
-    way_out = f"make them with 'longcut data textures {inputs.data} --out TEXTURES' and pass --textures TEXTURES"
-    if inputs.textures is None:
-        raise ValueError(f"texture negatives need a texture of each image: none given for {inputs.data}; {way_out}")
-    there = np.array([(inputs.textures / texture_path(path)).is_file() for path in images.paths], bool)
+def with_textures(images: ImageSet, textures: Path, data: Path, say: Say) -> ImageSet:
+    """The images of `data` that have a texture in a tree that mirrors theirs.
+
+    Raises:
+        ValueError: none has, or a class is left without an image.
+    """
+    there = np.array([(textures / texture_path(path)).is_file() for path in images.paths], bool)
     if not there.any():
+        expected = textures / texture_path(images.paths[0])
         raise ValueError(
-            f"{inputs.textures} holds no texture of the images in {inputs.data}: "
-            f"{inputs.textures / texture_path(images.paths[0])} was expected, for one; {way_out}"
+            f"{textures} holds no texture of the images in {data}: {expected} was expected, for one; "
+            f"{_textures_for(data)}"
         )
     return _kept(images, there, "texture", say)
+
+
+def texture_images(images: ImageSet, textures: Path) -> ImageSet:
+    """The textures of images, in their order."""
+    return ImageSet(textures, tuple(texture_path(path) for path in images.paths), images.targets, images.classes)
+
+
+def _textures_for(data: Path) -> str:
+    return f"make them with 'longcut data textures {data} --out TEXTURES' and pass --textures TEXTURES"
 
 
 def _with_stylized(inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:
@@ -165,8 +181,7 @@ def training_data(
 
 def _textures(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store:
     assert inputs.textures is not None
-    paths = tuple(texture_path(path) for path in images.paths)
-    textures = ImageSet(inputs.textures, paths, images.targets, images.classes)
+    textures = texture_images(images, inputs.textures)
     return _open(settings, replace(inputs, skip_bad=False), textures, composites=False, say=say)
 
 
@@ -187,9 +202,14 @@ def validation_store(settings: Settings, inputs: Inputs, images: ImageSet, say: 
     return _open(settings, inputs, found, composites=False, say=say)
 
 
+def training_recipe(image_size: int, *, composites: bool) -> Recipe:
+    """Records to train on: the shorter side an eighth above the input's, as 256 is to 224."""
+    return Recipe(side=math.ceil(image_size * 8 / 7), composites=composites)
+
+
 def _open(settings: Settings, inputs: Inputs, images: ImageSet, *, composites: bool, say: Say) -> Store:
-    """The records, decoded by the first process; shorter side an eighth above the input's, as 256 is to 224."""
-    recipe = Recipe(side=math.ceil(settings.data.image_size * 8 / 7), composites=composites)
+    """The records, decoded by the first process."""
+    recipe = training_recipe(settings.data.image_size, composites=composites)
     return on_first_process_first(
         lambda: open_store(
             images, recipe, mode=settings.data.cache, folder=inputs.cache, skip_bad=inputs.skip_bad, say=say

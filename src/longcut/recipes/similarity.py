@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,10 @@ from torch import Tensor, nn
 
 from longcut.data.batches import Parts, TrainingData
 from longcut.data.cache import open_store
-from longcut.data.image_set import ImageSet, splits_of, texture_path
+from longcut.data.image_set import ImageSet, splits_of
 from longcut.data.loader import BatchLoader
 from longcut.data.order import evaluation_keys
-from longcut.data.store import Recipe, Store
+from longcut.data.store import Store
 from longcut.engine.build import build_augmentation, build_patches
 from longcut.engine.launch import find_device
 from longcut.engine.run_folder import read_settings
@@ -27,8 +26,9 @@ from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import append_rows, row
 from longcut.evaluation.similarity import draw_others, pair_similarities
 from longcut.recipes.frozen import read_known
+from longcut.recipes.inputs import Say, texture_images, training_recipe, with_textures
 from longcut.recipes.models import Model, open_model
-from longcut.recipes.reading import BATCH, Say
+from longcut.recipes.reading import BATCH
 
 KINDS = ("positive", "negative", "patch", "texture")
 """What a query is compared with, in the order of the figures."""
@@ -114,16 +114,7 @@ def _images(
     split = split or ("train" if "train" in splits_of(data) else None)
     images = read_known(model, data, split, labelled=settings.data.labels)
     if textures is not None:
-        there = np.array([(textures / texture_path(path)).is_file() for path in images.paths], bool)
-        if not there.any():
-            expected = textures / texture_path(images.paths[0])
-            raise ValueError(
-                f"{textures} holds no texture of the images in {data}: {expected} was expected, for one; "
-                f"make them with 'longcut data textures {data} --out TEXTURES'"
-            )
-        if not there.all():
-            say(f"{(~there).sum()} of {len(images)} images have no texture and are left out")
-        images = images.select(there)
+        images = with_textures(images, textures, data, say)
     return images.limit_per_class(limit) if limit else images
 
 
@@ -145,9 +136,7 @@ class _Pairs:
         self._textures: Store | None = None
         self.digest = self._store.digest
         if textures is not None:
-            kept = self._store.images
-            paths = tuple(texture_path(path) for path in kept.paths)
-            self._textures = self._open(ImageSet(textures, paths, kept.targets, kept.classes), False, say)
+            self._textures = self._open(texture_images(self._store.images, textures), False, say)
             self.digest += f"+{self._textures.digest}"
         self.embedding, self._embed = _embedding(model.network)
 
@@ -188,7 +177,7 @@ class _Pairs:
 
     def _open(self, images: ImageSet, skip_bad: bool, say: Say) -> Store:
         """Records as training reads them, so that those of its own images are found decoded."""
-        recipe = Recipe(side=math.ceil(self._model.image_size * 8 / 7), composites=False)
+        recipe = training_recipe(self._model.image_size, composites=False)
         return open_store(images, recipe, mode=self._settings.data.cache, skip_bad=skip_bad, say=say)
 
 

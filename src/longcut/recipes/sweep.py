@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from longcut.data.decoding import write_whole
-from longcut.engine.run_folder import load_run
+from longcut.engine.run_folder import check_run_folder, load_run
 from longcut.engine.settings import resolve
 from longcut.recipes.inputs import Inputs
 from longcut.recipes.measures import MEASURES, Sources
@@ -83,7 +83,9 @@ def sweep(
     settings = {name: resolve(preset, overrides) for name, (preset, overrides) in grid.runs().items()}
     for place, (name, chosen) in enumerate(settings.items(), 1):
         say(f"[{place}/{len(settings)}] {name}")
-        if not _trained(out / name) and not train_run(chosen, inputs, out / name, resume=True, say=say):
+        if not _trained(out / name, inputs.table(chosen)) and not train_run(
+            chosen, inputs, out / name, resume=True, say=say
+        ):
             return None
         _measure(str(out / name), out / name, measures, sources, say)
     folders = [out / name for name in settings]
@@ -94,8 +96,13 @@ def sweep(
     return folders
 
 
-def _trained(folder: Path) -> bool:
-    """Whether a run was measured, which follows its last step; its settings are those of its name."""
+def _trained(folder: Path, table: dict[str, Any]) -> bool:
+    """Whether a run was measured, which follows its last step.
+
+    Raises:
+        ValueError: the folder holds a run with other settings than those in `table`; names the first that differs.
+    """
+    check_run_folder(folder, table, resume=True)
     return (folder / "measured.json").exists() and load_run(folder).step > 0
 
 

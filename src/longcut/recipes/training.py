@@ -57,7 +57,7 @@ def train_run(
     with processes(device):
         say = say if rank() == 0 else lambda line: None
         images = training_images(settings, inputs)
-        table = {**settings.to_dict(), "paths": inputs.paths(settings)}
+        table = inputs.table(settings)
         on_first_process_first(lambda: check_run_folder(out, table, resume=resume or rank() != 0))
         if device.type == "cpu":
             keep_memory()
