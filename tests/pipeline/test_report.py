@@ -334,6 +334,22 @@ def test_each_panel_of_a_sweep_is_a_plot_and_what_is_no_number_keeps_its_order()
     assert svg.index("[16, 72]") < svg.index("[16, 16]")
 
 
+def test_without_a_challenge_the_verdict_is_on_patches(tmp_path):
+    for name, cosine in (("plain", 0.5), ("patch", 0.4)):
+        (tmp_path / name).mkdir()
+        rows = [
+            make_row("similarity_patch", "train", cosine, preset=name),
+            make_row("knn_accuracy", "val", 0.6, preset=name),
+        ]
+        write_rows(tmp_path / name, rows)
+    comparison = compare([read_run(tmp_path / name) for name in ("plain", "patch")])
+    verdict = judge(comparison)
+    expected = "patch has a cosine of 0.400 between an image and its own patches, plain 0.500"
+    assert verdict.headline.startswith(expected)
+    assert "backgrounds was not measured" in verdict.details[0]
+    assert "kNN accuracy, val" in format_table(comparison)
+
+
 def test_texture_accuracy_is_drawn_against_standard_accuracy(tmp_path):
     runs = []
     for name, accuracy, texture in (("a", 0.8, 0.3), ("b", 0.7, 0.2), ("c", 0.9, None)):

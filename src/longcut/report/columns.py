@@ -41,7 +41,8 @@ class Column:
             return "BG-Gap"
         if self.metric == "mce":
             return f"mCE, {name}"
-        return f"{self.metric.replace('_', ' ').capitalize()}, {name}"
+        words = self.metric.replace("_", " ").capitalize()
+        return f"{words.replace('Knn', 'kNN')}, {name}"
 
     @property
     def is_cosine(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longcut.report.compare import Comparison
@@ -25,9 +26,7 @@ def judge(comparison: Comparison) -> Verdict:
     """
     measured = [group for group in comparison.groups if group.get(*_GAP) is not None]
     if not measured:
-        return Verdict(
-            "How far these models lean on backgrounds was not measured: it takes results on mixed_same and mixed_rand."
-        )
+        return _without_backgrounds(comparison.groups)
     baseline = comparison.baseline
     if baseline is None or baseline not in measured:
         first, *rest = sorted(measured, key=_gap_of)
@@ -35,6 +34,26 @@ def judge(comparison: Comparison) -> Verdict:
     rest = sorted((group for group in measured if group is not baseline), key=lambda g: _rank(g, baseline))
     sentences = [_against(group, baseline) for group in rest]
     return Verdict(" ".join([_alone(baseline), *sentences[:1]]), tuple(sentences[1:]))
+
+
+def _without_backgrounds(groups: Sequence[Group]) -> Verdict:
+    """How far each model tells an image from its own patches, where that is what was measured."""
+    missing = (
+        "How far these models lean on backgrounds was not measured: it takes results on mixed_same and mixed_rand."
+    )
+    cosines = {group.label: cell.mean for group in groups if (cell := _patch_cosine(group)) is not None}
+    if not cosines:
+        return Verdict(missing)
+    best, *others = sorted(cosines, key=lambda label: cosines[label])
+    headline = f"{best} has a cosine of {cosines[best]:.3f} between an image and its own patches"
+    if others:
+        headline += f", {', '.join(f'{label} {cosines[label]:.3f}' for label in others)}"
+    return Verdict(f"{headline}: the lower, the less it goes by texture.", (missing,))
+
+
+def _patch_cosine(group: Group) -> Cell | None:
+    found = [cell for (metric, _, name), cell in group.cells.items() if metric == "similarity_patch" and name is None]
+    return found[0] if found else None
 
 
 def _gap(group: Group) -> Cell:
