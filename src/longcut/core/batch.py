@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -36,6 +36,10 @@ class Batch:
     """Further augmentations of the images."""
     non_semantic: Float[Tensor, "b v c h w"] | None = None
     """Images with the texture of `images` and without their meaning."""
+    amplified: Bool[Tensor, " b"] | None = None
+    """Whether each sample is in the bias-amplified set: what biased models agree on (BiasEnsemble)."""
+    candidates: Bool[Tensor, " b"] | None = None
+    """Whether each sample is a candidate for being bias-conflicting: what biased models get wrong."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -60,10 +64,12 @@ class Batch:
 
 
 _SOURCES = {
-    "bias": "a `bias` column in the data's CSV",
+    "bias": "data whose bias is labelled, such as a CSV with a `bias` column",
     "masks": "masks beside the images, made with 'longcut data segment'",
     "composites": "masks beside the images, made with 'longcut data segment'",
     "background_targets": "masks beside the images, made with 'longcut data segment'",
     "views": "a loader that draws several views",
     "non_semantic": "a loader that makes non-semantic negatives",
+    "amplified": "the sets that a bias ensemble tells apart",
+    "candidates": "the sets that a bias ensemble tells apart",
 }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from longcut.core.batch import Batch
 
 NonSemantic = Literal["patch", "texture", "background"]
+Fetch = Callable[[Int[Tensor, " b"], int], Float[Tensor, "b c h w"]]
+"""Images of samples, by their positions in the dataset and the step that they are drawn for."""
 
 
 class Method(nn.Module, ABC):
@@ -19,7 +21,8 @@ class Method(nn.Module, ABC):
 
     A subclass is final: one paper, one class, one file. Its constructor takes the networks and, by keyword, the
     hyper-parameters with the paper's values as defaults: the signature is the configuration. Facts of the run that it
-    names there are handed to it: `num_classes` (0 for images without classes), `num_samples`, `num_steps`.
+    names there are handed to it: `num_classes` (0 for images without classes), `num_samples`, `num_steps`, `num_bias`
+    (0 where the bias is not labelled) and `group_counts` (how many samples each pair of class and bias has).
     All state that a resumed run needs lives in parameters and persistent buffers.
     """
 
@@ -33,6 +36,10 @@ class Method(nn.Module, ABC):
     """What its non-semantic images are made of, where it needs them."""
     num_non_semantic: int = 1
     """How many of them each image gets."""
+    fetches: ClassVar[bool] = False
+    """Whether it asks for images that its own state names, by `fetch`."""
+    fetch: Fetch | None = None
+    """Gives augmented images of any sample; set by whoever trains a method that `fetches`."""
     accumulates: ClassVar[bool] = False
     """Whether k micro-batches give the step of one batch k times as large."""
 
@@ -59,6 +66,10 @@ class Method(nn.Module, ABC):
 
     def after_update(self) -> None:
         """Run once after the last update of a batch (momentum networks)."""
+
+    def sample_state(self) -> dict[str, Float[Tensor, " s"]]:
+        """What it keeps of every sample of the dataset, by name, for analyses; nothing where it keeps nothing."""
+        return {}
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Parameters for the optimizer, in groups where their learning rates differ."""

@@ -33,6 +33,10 @@ class Stream(IntEnum):
     VIEW = 6
     NON_SEMANTIC = 7
     PARTNER = 8
+    FETCHED = 9
+    SHIFT = 10
+    BIAS = 11
+    CORRUPTION = 12
 
 
 def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,13 +32,17 @@ class Facts:
         num_classes: size of the head; 0 where the images have no classes.
         num_samples: size of the training set.
         num_steps: length of the run.
+        num_bias: how many values the bias has; 0 where it is not labelled.
+        group_counts: `[n][num_bias]` samples of each class with each bias; empty where it is not labelled.
     """
 
     num_classes: int
     num_samples: int
     num_steps: int
+    num_bias: int = 0
+    group_counts: Sequence[Sequence[int]] = ()
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data, for a checkpoint."""
         return asdict(self)
 
@@ -56,11 +61,13 @@ def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True)
     """
     method_class = find_method(settings.method)
     signature = inspect.signature(method_class).parameters
-    backbones = [_build_backbone(settings) for p in signature.values() if p.kind is not p.KEYWORD_ONLY]
+    names = [name for name, p in signature.items() if p.kind is not p.KEYWORD_ONLY]
+    backbones = [_build_backbone(settings, biased=name.startswith("biased")) for name in names]
     about = FROM_SCRATCH
     if with_weights and settings.backbone.weights != "none":
-        for backbone in backbones:
-            about = load_weights(backbone, settings.backbone.weights, timm_name=settings.backbone.name)
+        for name, backbone in zip(names, backbones, strict=True):
+            if not (settings.backbone.biased and name.startswith("biased")):  # a network of another kind
+                about = load_weights(backbone, settings.backbone.weights, timm_name=settings.backbone.name)
     known = {name: value for name, value in facts.to_dict().items() if name in signature}
     try:
         method = method_class(*backbones, **known, **_plain(settings.hyper_parameters))
@@ -69,8 +76,11 @@ def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True)
     return method.to(memory_format=torch.channels_last), about
 
 
-def _build_backbone(settings: Settings) -> nn.Module:
+def _build_backbone(settings: Settings, *, biased: bool) -> nn.Module:
+    """A new network; a biased one may be of another kind than the one that is to be debiased."""
     chosen = settings.backbone
+    if biased and chosen.biased is not None:
+        return create_backbone(chosen.biased, image_size=settings.data.image_size)
     return create_backbone(
         chosen.name, small_stem=chosen.small_stem, image_size=settings.data.image_size, norm=chosen.norm
     )

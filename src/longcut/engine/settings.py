@@ -27,7 +27,7 @@ from longcut.methods import METHODS
 _FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True)
 Positive = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
-FACTS = ("num_classes", "num_samples", "num_steps")
+FACTS = ("num_classes", "num_samples", "num_steps", "num_bias", "group_counts")
 """What a constructor is told of its run, and no setting."""
 
 
@@ -77,6 +77,7 @@ class BackboneSettings(BaseModel):
     small_stem: bool = False
     norm: Literal["batch", "group", "none"] | None = None
     weights: str = "none"
+    biased: str | None = None
 
 
 class Settings(BaseModel):
