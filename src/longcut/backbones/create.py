@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from longcut.backbones.small import Norm, SmallConvNet, resnet10, resnet20
+from longcut.backbones.bagnet import BagNet18
+from longcut.backbones.mlp import DEFAULT_SIZE, MeanColourMlp, Mlp
+from longcut.backbones.small import Norm, SmallConvNet, convnet3, convnet4, resnet10, resnet20
 
-SMALL = ("convnet5", "resnet10", "resnet20")
+_MAKERS: dict[str, Callable[[Norm, int], nn.Module]] = {
+    "convnet3": lambda norm, size: convnet3(),
+    "convnet4": lambda norm, size: convnet4(),
+    "convnet4_k1": lambda norm, size: convnet4(kernel=1),
+    "convnet5": lambda norm, size: SmallConvNet(norm=norm),
+    "resnet10": lambda norm, size: resnet10(),
+    "resnet20": lambda norm, size: resnet20(),
+    "bagnet18": lambda norm, size: BagNet18(),
+    "mlp": lambda norm, size: Mlp(size),
+    "mlp16": lambda norm, size: Mlp(size, (100, 100, 16)),
+    "mlp_colour": lambda norm, size: MeanColourMlp(),
+}
+SMALL = tuple(_MAKERS)
 """Names of the networks that are ours; every other name is timm's."""
 
 
@@ -23,13 +38,14 @@ def create_backbone(
 ) -> nn.Module:
     """Make a network, by default without a classifier; its weights are drawn from torch's default generator.
 
-    Its interface is timm's: `backbone(images [b,c,h,w])` gives pooled features `[b,d]`, `forward_features` the map.
+    Its interface is timm's: `backbone(images [b,c,h,w])` gives pooled features `[b,d]`, `forward_features` the map,
+    which the `mlp`s have not.
 
     Args:
-        name: `convnet5`, `resnet10`, `resnet20` or a name of timm's (`resnet18`, `vit_tiny_patch16_224`, ...).
+        name: one of `SMALL` or a name of timm's (`resnet18`, `vit_tiny_patch16_224`, ...).
         small_stem: a 3x3 convolution of stride 1 and no max-pooling in front, for images of 32 or 64 px: ResNets only.
-        image_size: side of the images in pixels, for the networks that are built for one size (ViTs); the others take
-            any. None is the size in timm's configuration.
+        image_size: side of the images in pixels, for the networks that are built for one size (ViTs, `mlp`); the others
+            take any. None is the size in timm's configuration, and 28 for an `mlp`.
         norm: normalisation of `convnet5`; None is its default.
         num_classes: size of the classifier, for timm's networks; 0 leaves it out.
 
@@ -40,10 +56,8 @@ def create_backbone(
         raise ValueError(f"norm={norm!r} is an option of convnet5 only; leave it out for {name}")
     if name in SMALL:
         if small_stem:
-            raise ValueError(f"{name} is made for small images as it is; leave small_stem out")
-        return {"convnet5": lambda: SmallConvNet(norm=norm or "batch"), "resnet10": resnet10, "resnet20": resnet20}[
-            name
-        ]()
+            raise ValueError(f"{name} has no stem to make smaller; leave small_stem out")
+        return _MAKERS[name](norm or "batch", image_size or DEFAULT_SIZE)
     backbone = _create_timm(name, image_size, num_classes)
     if small_stem:
         _shrink_stem(backbone, name)

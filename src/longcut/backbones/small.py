@@ -1,4 +1,4 @@
-"""Small networks for small images: five convolutions, and He et al.'s ResNet-20."""
+"""Small networks for small images: plain convolutions, and He et al.'s ResNet-20."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _normalisation(norm: Norm, width: int) -> nn.Module:
 
 
 class SmallConvNet(nn.Module):
-    """3x3 convolutions with normalisation and ReLU, pooled over the whole map (`convnet5`).
+    """Convolutions with normalisation and ReLU, pooled over the whole map (`convnet5`).
 
     With its default strides a 64 px image gives a map of 4x4: quick on a CPU.
 
@@ -47,6 +47,7 @@ class SmallConvNet(nn.Module):
         strides: stride of each convolution.
         norm: `batch`; `group` (8 groups; widths must be multiples of 8) or `none` where a result must not depend on
             how a batch is split over processes.
+        kernel: side of the convolutions' kernels, odd; the borders are padded with zeros.
 
     Raises:
         ValueError: an unknown `norm`, as many strides as widths are not given, or a width has no 8 equal groups.
@@ -57,6 +58,7 @@ class SmallConvNet(nn.Module):
         widths: Sequence[int] = (32, 64, 128, 256, 256),
         strides: Sequence[int] = (2, 2, 2, 1, 2),
         norm: Norm = "batch",
+        kernel: int = 3,
     ) -> None:
         super().__init__()
         if norm not in get_args(Norm):
@@ -71,7 +73,7 @@ class SmallConvNet(nn.Module):
         layers: list[nn.Module] = []
         for before, width, stride in zip([3, *widths[:-1]], widths, strides, strict=True):
             layers += [
-                nn.Conv2d(before, width, 3, stride, 1, bias=norm == "none"),
+                nn.Conv2d(before, width, kernel, stride, kernel // 2, bias=norm == "none"),
                 _normalisation(norm, width),
                 nn.ReLU(inplace=True),
             ]
@@ -85,6 +87,21 @@ class SmallConvNet(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Features, averaged over the map."""
         return self.forward_features(images).mean(dim=(2, 3))
+
+
+def convnet3() -> SmallConvNet:
+    """Three 3x3 convolutions for images of about 28 px, of which 7x7 places are left: quick on a CPU."""
+    return SmallConvNet((32, 64, 128), (2, 2, 1))
+
+
+def convnet4(kernel: int = 7) -> SmallConvNet:
+    """Four convolutions without strides, ReBias' `SimpleConvNet` for Biased MNIST.
+
+    Bahng et al., "Learning de-biased representations with biased representations" (ICML 2020), section 4.2: kernels of
+    7x7 for the network to be debiased, and of 1x1 for one that is biased by design, since it sees colours alone. Their
+    convolutions also have biases, which batch normalisation takes out again.
+    """
+    return SmallConvNet((16, 32, 64, 128), (1, 1, 1, 1), kernel=kernel)
 
 
 class _BasicBlock(nn.Module):

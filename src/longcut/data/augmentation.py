@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.randaugment import GREY, Operation, draw_operations
+from longcut.data.shifts import cut, draw_shifts, shift, shifted_squares
 
 _TRIES = 10
+_FLIP = 2 * _TRIES + 2
+"""Which uniform decides on the flip."""
 _FIXED = 2 * _TRIES + 12
 """Uniforms that every image gets; RandAugment's follow them."""
 _SIGMA = (0.1, 2.0)
@@ -42,6 +45,9 @@ class Augmentation:
             scales with its size (SimCLR's, and MoCo-v2's).
         solarize: probability that what is brighter than the middle is inverted (BYOL's).
         randaugment: number of RandAugment's operations, of magnitude 10 out of 30; 0 leaves them out.
+        pad: instead of a random part of an image its central square, moved by up to so many pixels of the result in
+            each direction, black where there is no image; 0 leaves it out. Of an image of the result's size that is
+            torchvision's `RandomCrop(size, padding=pad)`.
     """
 
     size: int
@@ -54,6 +60,7 @@ class Augmentation:
     blur: float = 0.0
     solarize: float = 0.0
     randaugment: int = 0
+    pad: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
@@ -67,6 +74,23 @@ class Augmentation:
             raise ValueError(f"jitter is four strengths of at least 0, the last at most 0.5, not {self.jitter}")
         if self.randaugment < 0:
             raise ValueError(f"randaugment is a number of operations of at least 0, not {self.randaugment}")
+        if not 0 <= self.pad < self.size:
+            raise ValueError(f"pad is a number of pixels of at least 0 and below {self.size}, not {self.pad}")
+        if self.pad and (self.scale[0] < 1 or self.ratio != (1.0, 1.0)):
+            raise ValueError(f"pad = {self.pad} moves whole images: set scale and ratio to (1, 1), or pad to 0")
+
+    @property
+    def only_moves(self) -> bool:
+        """Whether a square image of the result's size is at most shifted and flipped."""
+        # Of a square, no aspect but its own leaves the whole area within the frame, and the fallback is all of it.
+        whole = self.scale[0] == 1 and self.ratio[0] <= 1 <= self.ratio[1]
+        jitter = any(self.jitter) and self.jitter_probability > 0
+        return whole and not (jitter or self.grey or self.blur or self.solarize or self.randaugment)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether a square image of the result's size comes back as it is, whatever is drawn."""
+        return self.only_moves and not self.flip and not self.pad
 
 
 @dataclass(frozen=True)
@@ -118,8 +142,12 @@ def draw(
     """
     count = _FIXED + 2 * augmentation.randaugment
     uniforms = keyed_uniforms(seed, epoch, indices, stream, (view + 1) * count)[:, view * count :]
-    crops = _draw_crops(augmentation, shapes, uniforms[:, : 2 * _TRIES + 2])
-    flip, *jitter, jittered, grey, blur, sigma, solarize = uniforms[:, 2 * _TRIES + 2 : _FIXED].T
+    if augmentation.pad:
+        shifts = draw_shifts(augmentation.pad, seed=seed, epoch=epoch, indices=indices, stream=stream, view=view)
+        crops = shifted_squares(shapes, shifts, augmentation.size)
+    else:
+        crops = _draw_crops(augmentation, shapes, uniforms[:, :_FLIP])
+    flip, *jitter, jittered, grey, blur, sigma, solarize = uniforms[:, _FLIP:_FIXED].T
     coloured, colours = _draw_colours(augmentation, np.stack(jitter, axis=1), jittered, grey)
     sigmas = (_SIGMA[0] + sigma * (_SIGMA[1] - _SIGMA[0])) * augmentation.size / _NOMINAL
     return Draws(
@@ -131,6 +159,40 @@ def draw(
         solarize < augmentation.solarize,
         draw_operations(uniforms[:, _FIXED:], augmentation.size),
     )
+
+
+def move(
+    images: NDArray[np.uint8],
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    epoch: int,
+    indices: NDArray[np.int64],
+    stream: Stream,
+    view: int = 0,
+) -> NDArray[np.uint8]:
+    """Augment images where `augmentation.only_moves`, all at once: what comes of `draw` and `Draws.finish` too.
+
+    Args:
+        images: `[b, size, size, 3]`; they may be changed.
+        augmentation: whether and how far they move.
+        seed: as `draw` takes it, like all that follow.
+        epoch: the epoch.
+        indices: `[b]` positions in the dataset.
+        stream: which of an image's several draws this is.
+        view: which one of this stream, from 0.
+    """
+    if augmentation.pad:
+        shifts = draw_shifts(augmentation.pad, seed=seed, epoch=epoch, indices=indices, stream=stream, view=view)
+        images = shift(images, shifts, augmentation.pad)
+    if augmentation.flip:
+        column = view * _FIXED + _FLIP
+        rows = np.flatnonzero(keyed_uniforms(seed, epoch, indices, stream, column + 1)[:, column] < augmentation.flip)
+        if len(rows):
+            # Below each other they are one tall image, which OpenCV flips several times as fast as numpy would.
+            tall = images[rows].reshape(-1, *images.shape[2:])
+            images[rows] = cv2.flip(tall, 1).reshape(-1, *images.shape[1:])
+    return images
 
 
 def _draw_colours(
@@ -186,8 +248,10 @@ def scale_crops(crops: NDArray[np.int64], shapes: NDArray[np.int64], others: NDA
 
 
 def crop(array: NDArray[np.uint8], box: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The part of an image or mask that a row of `Draws.crops` names; a view."""
-    top, left, height, width = box
+    """The part of an image or mask that a row of `Draws.crops` names; a view unless it reaches beyond the frame."""
+    top, left, height, width = box.tolist()
+    if top < 0 or left < 0 or top + height > array.shape[0] or left + width > array.shape[1]:
+        return cut(array, top, left, height, width)
     return array[top : top + height, left : left + width]
 
 

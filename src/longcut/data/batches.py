@@ -27,7 +27,7 @@ from longcut.data.store import Store
 from longcut.data.stylized import Stylized
 from longcut.negatives.backgrounds import Balance
 
-__all__ = ["EvaluationData", "Parts", "Patches", "TrainingData"]
+__all__ = ["BiasedSets", "EvaluationData", "Parts", "Patches", "TrainingData"]
 
 Images = Literal["original", "mixed_rand", "only_fg"]
 NonSemantic = Literal["patch", "texture", "background"]
@@ -61,6 +61,16 @@ class Parts:
             )
 
 
+@dataclass(frozen=True)
+class BiasedSets:
+    """Samples that biased models tell apart."""
+
+    amplified: NDArray[np.bool_]
+    """`[s]` whether each sample is in the bias-amplified set."""
+    candidates: NDArray[np.bool_]
+    """`[s]` whether each sample is a candidate for being bias-conflicting."""
+
+
 _NOTHING, _PATCHES = Parts(), Patches()
 
 
@@ -80,9 +90,10 @@ class TrainingData(Dataset[dict[str, Tensor]]):
             amplitudes of other classes, or the images of `stylized`.
         textures: records of the images' textures, in the order of the store's.
         stylized: images with other classes' textures.
+        sets: what batches tell of samples as `amplified` and `candidates`; None leaves both out.
 
     Raises:
-        ValueError: something that the parts are made from is not there.
+        ValueError: something that the parts are made from is not there, or the sets are of other samples.
     """
 
     def __init__(
@@ -98,6 +109,7 @@ class TrainingData(Dataset[dict[str, Tensor]]):
         composites_from: CompositesFrom = "backgrounds",
         textures: Store | None = None,
         stylized: Stylized | None = None,
+        sets: BiasedSets | None = None,
     ) -> None:
         self._pictures = Pictures(store, augmentation, seed)
         self._images = images
@@ -111,6 +123,11 @@ class TrainingData(Dataset[dict[str, Tensor]]):
         self._non_semantic: NonSemantics | None = None
         if parts.non_semantic is not None:
             self._non_semantic = _non_semantic(self._pictures, parts, patches, textures)
+        self._sets = sets
+        if sets is not None and not len(sets.amplified) == len(sets.candidates) == len(store):
+            raise ValueError(
+                f"sets of {len(sets.amplified)} and {len(sets.candidates)} samples do not fit {len(store)} images"
+            )
 
     def __len__(self) -> int:
         return len(self._pictures.store)
@@ -118,26 +135,41 @@ class TrainingData(Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: tuple[int, NDArray[np.int64]]) -> dict[str, Tensor]:
         epoch, indices = key
         pictures, known = self._pictures, self._pictures.store.images
-        backgrounds = self._backgrounds(epoch, indices)
-        draws = pictures.draw(epoch, indices, Stream.IMAGE)
-        query = Query(pictures.augment(indices, backgrounds[0], draws), draws, backgrounds[0])
-        batch: dict[str, NDArray[Any]] = {"targets": known.targets[indices], "indices": indices, "images": query.images}
+        backgrounds = self._backgrounds(epoch, indices, 1 + self._views)
+        batch: dict[str, NDArray[Any]] = {"targets": known.targets[indices], "indices": indices}
+        if self._non_semantic is None:
+            batch["images"] = pictures.shown(epoch, indices, backgrounds[0], Stream.IMAGE)
+        else:
+            draws = pictures.draw(epoch, indices, Stream.IMAGE)
+            query = Query(pictures.augment(indices, backgrounds[0], draws), draws, backgrounds[0])
+            batch["images"], batch["non_semantic"] = query.images, self._non_semantic(epoch, indices, query)
         if self._views:
             batch["views"] = pictures.empty(len(indices), self._views)
             for view in range(self._views):
-                draws = pictures.draw(epoch, indices, Stream.VIEW, view)
-                pictures.augment(indices, backgrounds[1 + view], draws, batch["views"][:, view])
-        if self._non_semantic is not None:
-            batch["non_semantic"] = self._non_semantic(epoch, indices, query)
+                pictures.shown(epoch, indices, backgrounds[1 + view], Stream.VIEW, view, out=batch["views"][:, view])
         if self._composites is not None:
             batch["composites"], batch["background_targets"] = self._composites(epoch, indices)
         if known.bias is not None:
             batch["bias"] = known.bias[indices]
+        if self._sets is not None:
+            batch["amplified"], batch["candidates"] = self._sets.amplified[indices], self._sets.candidates[indices]
         return {name: torch.from_numpy(array) for name, array in batch.items()}
 
-    def _backgrounds(self, epoch: int, indices: NDArray[np.int64]) -> list[NDArray[np.int64] | None]:
-        """For each view, the first one first: `[b]` images that lend their backgrounds, or None."""
-        count = 1 + self._views
+    def partners(self, indices: NDArray[np.int64], step: int) -> Tensor:
+        """Images of any samples, which a method's own state names: uint8 `[b, h, w, 3]`.
+
+        They are drawn as the images of a batch are, in a stream of their own, keyed by (seed, step, index).
+
+        Args:
+            indices: `[b]` of the samples.
+            step: the optimizer step that they are for.
+        """
+        # One background more than a batch has: the last one is no batch's, whichever epoch the step's number is.
+        backgrounds = self._backgrounds(step, indices, 2 + self._views)[-1]
+        return torch.from_numpy(self._pictures.shown(step, indices, backgrounds, Stream.FETCHED))
+
+    def _backgrounds(self, epoch: int, indices: NDArray[np.int64], count: int) -> list[NDArray[np.int64] | None]:
+        """For each of `count` views, the first one first: `[b]` images that lend their backgrounds, or None."""
         if self._images == "original":
             return [None] * count
         if self._images == "only_fg":
@@ -177,7 +209,11 @@ class EvaluationData(Dataset[dict[str, Tensor]]):
         return len(self._store)
 
     def __getitem__(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        images = np.stack([centre_crop(self._store[i].image, self._size) for i in indices])
+        block = self._store.block
+        if block is not None and block.shape[1:3] == (self._size, self._size):
+            images = block[indices]
+        else:
+            images = np.stack([centre_crop(self._store[i].image, self._size) for i in indices])
         batch = {"images": images, "targets": self._store.images.targets[indices], "indices": indices}
         if self._store.images.bias is not None:
             batch["bias"] = self._store.images.bias[indices]

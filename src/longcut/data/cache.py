@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from longcut.data.decoding import ImageError, image_size
 from longcut.data.image_set import ImageSet
+from longcut.data.members import open_members
 from longcut.data.pool import map_items
 from longcut.data.store import (
+    DIGEST,
     CacheMode,
     Decoded,
     MappedFile,
@@ -48,7 +50,7 @@ def open_store(
     workers: int | None = None,
     say: Say = lambda line: None,
 ) -> Store:
-    """Decode a set of images, or find them decoded.
+    """Decode a set of images, or find them decoded; rows of arrays that need no change are taken as they are.
 
     Args:
         images: what to decode; with masks where the recipe has composites.
@@ -63,9 +65,11 @@ def open_store(
         ImageError: names the unreadable file, unless they are skipped.
         ValueError: no image is left, or the disk has no room.
     """
+    if (members := open_members(images, recipe)) is not None:
+        return members
     if mode == "disk":
         folder = (folder or default_cache()) / fingerprint(images, recipe)
-        with _locked(folder):
+        with locked(folder):
             if not (folder / "index.npz").is_file():
                 _write(images, recipe, folder, workers, say)
         index = dict(np.load(folder / "index.npz"))
@@ -128,13 +132,13 @@ def _decode_all(
             shapes.append(decoded.shape)
             offsets.append(offsets[-1] + sum(part.size for part in decoded.parts))
             lends.append(decoded.lends)
-            digests.append(decoded.digest.ljust(64, b"\0"))
+            digests.append(decoded.digest.ljust(DIGEST, b"\0"))
             errors.append(decoded.error)
     return {
         "shapes": np.array(shapes, np.int64),
         "offsets": np.array(offsets, np.int64),
         "lends": np.array(lends, bool),
-        "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 64),
+        "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST),
         "errors": np.array(errors, np.str_),
     }
 
@@ -174,7 +178,7 @@ def _checked(
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold a folder alone: a second process that wants the same cache waits until the first has written it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

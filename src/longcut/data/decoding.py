@@ -3,6 +3,8 @@
 Files are decoded by what they hold, not by what they are called, and as a viewer shows them. Ordinary 8-bit JPEG, PNG
 and WebP files go through OpenCV, which is the fastest; everything else goes through Pillow, which knows more. OpenCV
 fills what a truncated file lacks with grey and says nothing, so the end of the file is looked for first.
+
+`train.npy#17` names row 17 of an array (see `longcut.data.arrays`), which is read as a file with that image is.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from longcut.data.arrays import read_row, split_member
 
 _WHITE = 255
 _SIXTEEN_BITS = 257  # 65535 / 255
@@ -47,6 +51,9 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
     Raises:
         ImageError: names a file that cannot be read, is cut short or holds no image.
     """
+    row = _row(path)
+    if row is not None:
+        return np.array(row) if row.ndim == 3 else np.repeat(row[..., None], 3, axis=2)
     return _decode(read_bytes(path) if content is None else content, path, cv2.IMREAD_COLOR)
 
 
@@ -63,11 +70,14 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """A file's content.
+    """A file's content, or the pixels of an array's row.
 
     Raises:
         ImageError: names a file that cannot be read.
     """
+    row = _row(path)
+    if row is not None:
+        return row.tobytes()
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -80,6 +90,9 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         ImageError: names a file that cannot be read or holds no image.
     """
+    row = _row(path)
+    if row is not None:
+        return row.shape[0], row.shape[1]
     try:
         with Image.open(path) as image:
             if image.format == "TIFF":
@@ -126,6 +139,15 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _row(path: str | os.PathLike[str]) -> NDArray[np.uint8] | None:
+    """The row of an array that a path names; None where it names a file of its own."""
+    member = split_member(os.fspath(path))
+    try:
+        return None if member is None else read_row(Path(member[0]), member[1])
+    except ValueError as error:
+        raise ImageError(str(error)) from None
 
 
 def _decode(data: bytes, name: str | os.PathLike[str], flag: int) -> NDArray[np.uint8]:

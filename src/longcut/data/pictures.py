@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.augmentation import Augmentation, Draws, crop, draw
+from longcut.data.augmentation import Augmentation, Draws, crop, draw, move
 from longcut.data.pasting import blend, cover
 from longcut.data.randaugment import GREY
 from longcut.data.statistics import IMAGENET_MEAN
@@ -60,6 +60,30 @@ class Pictures:
     def empty(self, *counts: int) -> NDArray[np.uint8]:
         """Room for pictures: `[*counts, size, size, 3]`."""
         return np.empty((*counts, self.augmentation.size, self.augmentation.size, 3), np.uint8)
+
+    def shown(
+        self,
+        epoch: int,
+        indices: NDArray[np.int64],
+        backgrounds: NDArray[np.int64] | None,
+        stream: Stream,
+        view: int = 0,
+        out: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
+        """What `augment` makes of `draw`'s parameters; whole images that only move, as one array of the records."""
+        block, size = self.store.block, self.augmentation.size
+        if backgrounds is not None or not self.augmentation.only_moves:
+            return self.augment(indices, backgrounds, self.draw(epoch, indices, stream, view), out)
+        if block is None or block.shape[1:3] != (size, size):
+            return self.augment(indices, None, self.draw(epoch, indices, stream, view), out)
+        images = block[indices]
+        if not self.augmentation.is_identity:
+            images = move(
+                images, self.augmentation, seed=self.seed, epoch=epoch, indices=indices, stream=stream, view=view
+            )
+        if out is not None:
+            out[:] = images
+        return images if out is None else out
 
     def augment(
         self,

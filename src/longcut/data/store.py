@@ -10,18 +10,22 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longcut.data.arrays import open_array, split_member
 from longcut.data.augmentation import resize, resize_shorter
 from longcut.data.decoding import ImageError, read_bytes, read_image, read_mask
 from longcut.data.image_set import ImageSet
 from longcut.data.tiles import LARGEST_SHARE, box_area, foreground_box, tile_background
 
 CacheMode = Literal["disk", "memory", "none"]
+DIGEST = 64
+"""Bytes of a record's digest: of its image and its mask, the second zeros where there is none."""
 
 
 class Sample(NamedTuple):
@@ -94,8 +98,19 @@ class MappedFile:
         # As a plain array: slicing numpy's memmap type costs several times as much.
         self.bytes: NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, mode="r"))
 
-    def __reduce__(self) -> tuple[type[MappedFile], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[MappedFile], tuple[Any, ...]]:
         return MappedFile, (self.path,)
+
+
+class MappedRows(MappedFile):
+    """The bytes of `count` rows of an array from row `first` on, mapped likewise."""
+
+    def __init__(self, path: Path, first: int, count: int) -> None:
+        self.path, self.first, self.count = path, first, count
+        self.bytes = open_array(path)[first : first + count].reshape(-1)
+
+    def __reduce__(self) -> tuple[type[MappedFile], tuple[Any, ...]]:
+        return MappedRows, (self.path, self.first, self.count)
 
 
 @dataclass(frozen=True)
@@ -121,10 +136,28 @@ class Store:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without `block`, which would be copied to each worker where the file that it lies in is mapped there."""
+        return {name: value for name, value in self.__dict__.items() if name != "block"}
+
+    @cached_property
+    def block(self) -> NDArray[np.uint8] | None:
+        """`[s, h, w, 3]` every image, a view; None unless they have one size and their records follow each other."""
+        if self.records is None or self.offsets is None or not len(self):
+            return None
+        count, (height, width) = len(self), self.shapes[0]
+        area, start = int(height * width), int(self.offsets[0])
+        size = (7 if self.recipe.composites else 3) * area
+        follow = (self.offsets[:count] == start + size * np.arange(count)).all()
+        if not follow or (self.shapes[:count] != self.shapes[0]).any():
+            return None
+        records = self._bytes(self.records)[start : start + count * size].reshape(count, size)
+        return records[:, : 3 * area].reshape(count, height, width, 3)
+
     def __getitem__(self, index: int) -> Sample:
         if self.records is None or self.offsets is None:
             return self._decode(index)
-        data = self.records.bytes if isinstance(self.records, MappedFile) else self.records
+        data = self._bytes(self.records)
         height, width = self.shapes[index]
         area, start = int(height * width), int(self.offsets[index])
         image = data[start : start + 3 * area].reshape(height, width, 3)
@@ -132,6 +165,10 @@ class Store:
             return Sample(image)
         mask = data[start + 3 * area : start + 4 * area].reshape(height, width)
         return Sample(image, mask, data[start + 4 * area : start + 7 * area].reshape(height, width, 3))
+
+    @staticmethod
+    def _bytes(records: MappedFile | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return records.bytes if isinstance(records, MappedFile) else records
 
     def _decode(self, index: int) -> Sample:
         decoded = self.recipe.decode(*files_of(self.images, index), hashed=False)
@@ -160,9 +197,10 @@ def fingerprint(images: ImageSet, recipe: Recipe) -> str:
 
 
 def _stamp(file: Path) -> str:
-    """Size and time of a file; nothing where it cannot be reached, which decoding tells."""
+    """Size and time of a file, or of the array that it is a row of; nothing where decoding will tell what is wrong."""
+    member = split_member(str(file))
     try:
-        status = file.stat()
+        status = (Path(member[0]) if member else file).stat()
     except OSError:
         return ""
     return f"{status.st_size}\0{status.st_mtime_ns}"
@@ -172,5 +210,5 @@ def content_hash(images: ImageSet, digests: Iterable[bytes]) -> str:
     """SHA-256 over each sample's path, target and file contents."""
     digest = hashlib.sha256(json.dumps(images.classes).encode())
     for path, target, part in zip(images.paths, images.targets, digests, strict=True):
-        digest.update(f"{path}\0{target}\0".encode() + part)
+        digest.update(f"{path}\0{target}\0".encode() + part.ljust(DIGEST, b"\0"))
     return f"sha256:{digest.hexdigest()}"
