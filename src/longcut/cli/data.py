@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from longcut.cli import biased
 from longcut.cli.output import say
 
 app = typer.Typer(help="Prepare images: folders in, folders out.", no_args_is_help=True)
+app.add_typer(biased.app, name="biased")
 
 Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of class folders, or a CSV.")]
 Boxes = Annotated[Path | None, typer.Option("--boxes", help="CSV file,x1,y1,x2,y2 of the foregrounds' boxes.")]
@@ -31,6 +33,30 @@ Limit = Annotated[int | None, typer.Option("--limit-per-class", help="At most so
 Seed = Annotated[int, typer.Option("--seed", help="Seed of what is drawn.")]
 Size = Annotated[int | None, typer.Option("--size", help="Side in pixels; each image's own by default.")]
 Total = Annotated[int | None, typer.Option("--limit", help="At most so many images, spread evenly over the classes.")]
+
+
+@app.command("check")
+def check(
+    images: Images,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", help="Tree of foreground masks that mirrors the images'.")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Attribute to classify, of several (CelebA).")] = None,
+    bias: Annotated[str | None, typer.Option("--bias", help="Attribute that goes with it.")] = None,
+    severity: Annotated[
+        str | None, typer.Option("--severity", help="Folder of a share of conflicting images, of several: 1pct.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything that was found as JSON.")] = False,
+    workers: Workers = None,
+) -> None:
+    """Read every image: layout, splits, groups, sizes, broken files, duplicates across splits."""
+    from longcut.data.check_text import check_json, check_text
+    from longcut.data.checking import check_set
+    from longcut.data.layouts import LayoutOptions
+
+    options = LayoutOptions(target=target, bias=bias, severity=severity)
+    found = check_set(images, options, masks=masks, workers=workers, label="reading")
+    print(check_json(found) if as_json else check_text(found))
 
 
 @app.command("segment")

@@ -1,8 +1,7 @@
-"""Which images there are, and what is known of each: class folders or a CSV, read without opening an image."""
+"""Which images there are, and what is known of each: folders, a CSV or a published layout, read without opening one."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -11,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.tables import read_boxes, read_image_table
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+from longcut.data.layouts import LayoutOptions, Samples, find_layout, folders, read_layout
+from longcut.data.tables import read_boxes
 
 
 @dataclass(frozen=True)
@@ -23,17 +21,19 @@ class ImageSet:
     root: Path
     """Folder that `paths` are relative to."""
     paths: tuple[str, ...]
-    """`[s]` POSIX paths, sorted."""
+    """`[s]` POSIX paths, sorted; `train.npy#17` is row 17 of an array of images."""
     targets: NDArray[np.int64]
     """`[s]` place of each image's class in `classes`, -1 where there are no classes."""
     classes: tuple[str, ...]
     """Class names, sorted."""
     bias: NDArray[np.int64] | None = None
-    """`[s]` the spurious attribute."""
+    """`[s]` the spurious attribute, -1 where it is not known."""
     masks: tuple[Path, ...] | None = None
     """`[s]` file of each image's foreground mask, which need not exist."""
     boxes: NDArray[np.float64] | None = None
     """`[s, 4]` x1, y1, x2, y2: pixels of the stored image, corners included; a row of NaN where there is none."""
+    bias_names: tuple[str, ...] = ()
+    """Names of the attribute's values; where they go with classes, an image is aligned if `bias` equals `targets`."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -56,6 +56,31 @@ class ImageSet:
         kept = [np.flatnonzero(self.targets == c) for c in np.unique(self.targets)]
         chosen = [members[np.argsort(order[members], kind="stable")[:count]] for members in kept]
         return self.select(np.sort(np.concatenate(chosen)))
+
+    @property
+    def bias_is_paired(self) -> bool:
+        """Whether a bias goes with each class: those called like the classes, or as many as there are classes."""
+        count = len(self.classes)
+        return count > 0 and (len(self.bias_names) == count or self.bias_names[:count] == self.classes)
+
+    def class_counts(self) -> list[int]:
+        """`[n]` images of each class."""
+        known: list[int] = np.bincount(self.targets[self.targets >= 0], minlength=len(self.classes)).tolist()
+        return known
+
+    def group_counts(self) -> tuple[tuple[int, ...], ...]:
+        """`[n][num_bias]` images of each class with each bias; empty where the bias is not labelled."""
+        if self.bias is None or not self.bias_names or not self.classes:
+            return ()
+        shape = len(self.classes), len(self.bias_names)
+        known = (self.bias >= 0) & (self.targets >= 0)
+        groups = self.targets[known] * shape[1] + self.bias[known]
+        counts = np.bincount(groups, minlength=shape[0] * shape[1]).reshape(shape)
+        return tuple(tuple(row) for row in counts.tolist())
+
+    def without_bias(self) -> ImageSet:
+        """The same images without bias labels."""
+        return replace(self, bias=None, bias_names=())
 
     def with_masks(self, root: Path) -> ImageSet:
         """Masks from a sibling tree: the mask of `a/b.jpg` is `<root>/a/b.png`.
@@ -113,25 +138,28 @@ def read_images(
     classes: Sequence[str] | None = None,
     masks: Path | None = None,
     boxes: Path | None = None,
+    options: LayoutOptions | None = None,
 ) -> ImageSet:
     """Read a set of images.
 
     Args:
         root: a folder with class folders, a folder with splits (`train`, `val`, ...) that hold class folders, a flat
-            folder of images (then there are no classes), or a CSV `path,target[,split,bias,mask,x1,y1,x2,y2]`.
+            folder of images (then there are no classes), a CSV `path,target[,split,bias,mask,x1,y1,x2,y2]`, a folder
+            that holds one as `images.csv`, or a public set with bias labels in one of `longcut.data.layouts`.
         split: which split; None reads all. Class folders without splits are taken for whichever split is named.
+            `val` and `valid` are the same.
         labelled: False takes every image below the root, or the split, at any depth, as one without a class.
         only: the classes to read, of all that there are; all where None.
         classes: class order to hold to, as the training split fixed it; sorted where None.
         masks: tree of masks that mirrors the images' tree.
         boxes: CSV of boxes.
+        options: what to read of a layout that holds several targets, biases or severities.
 
     Raises:
         ValueError: nothing is there, or the classes are not the ones asked for; says which and how to go on.
     """
     root = Path(root)
-    _check_exists(root)
-    images = read_image_csv(root, split) if root.is_file() else _read_folder(root, split, labelled)
+    images = _of_split(read_samples(root, split, labelled=labelled, options=options), split, root)
     if not labelled:
         images = replace(images, classes=(), targets=np.full(len(images), -1))
     if only is not None:
@@ -143,16 +171,37 @@ def read_images(
     return images if boxes is None else images.with_boxes(Path(boxes))
 
 
-def splits_of(root: Path) -> tuple[str, ...]:
+def read_samples(
+    root: Path, split: str | None = None, *, labelled: bool = True, options: LayoutOptions | None = None
+) -> Samples:
+    """Read a set of images with the split of each: that of a folder of class folders alone where one is named.
+
+    Raises:
+        ValueError: nothing is there.
+    """
+    options = options or LayoutOptions()
+    _check_exists(root)
+    found = read_layout(find_layout(root), root, options)
+    if found is not None:
+        return found
+    known = folders.splits_in(root)
+    return folders.read(root, None if split is None else _known_as(split, known), labelled=labelled)
+
+
+def splits_of(root: Path, *, options: LayoutOptions | None = None) -> tuple[str, ...]:
     """Names of the splits that a folder or a CSV holds; empty where it holds none.
 
     Raises:
         ValueError: there is no such folder or file.
     """
     _check_exists(root)
-    if root.is_file():
-        return tuple(sorted({row.split for row in read_image_table(root) if row.split}))
-    return tuple(d for d in _folders(root) if d in ("train", "val", "valid", "test"))
+    found = read_layout(find_layout(root), root, options or LayoutOptions())
+    return folders.splits_in(root) if found is None else split_names(found)
+
+
+def split_names(samples: Samples) -> tuple[str, ...]:
+    """Names of the splits that there are, sorted."""
+    return tuple(sorted(set(samples.splits.tolist()) - {""}))
 
 
 def _check_exists(root: Path) -> None:
@@ -160,75 +209,48 @@ def _check_exists(root: Path) -> None:
         raise ValueError(f"{root} does not exist: give a folder of images or a CSV 'path,target'")
 
 
-def read_image_csv(table: Path, split: str | None = None) -> ImageSet:
-    """Read a CSV `path,target[,split,bias,mask,x1,y1,x2,y2]` whose paths are relative to its own folder."""
-    rows = read_image_table(table)
-    names = {row.target for row in rows}
-    classes = tuple(sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names))
-    chosen = sorted((row for row in rows if split is None or row.split in (split, "")), key=lambda row: row.path)
-    if not chosen:
-        raise ValueError(f"{table} has no row of the split {split!r}" if rows else f"{table} has no rows")
-    place = {name: i for i, name in enumerate(classes)}
-    bias = sorted({row.bias for row in rows if row.bias})
-    has_masks, has_boxes = any(row.mask for row in rows), any(row.box for row in rows)
-    return ImageSet(
-        root=table.parent,
-        paths=tuple(row.path for row in chosen),
-        targets=np.array([place[row.target] for row in chosen], np.int64),
-        classes=classes,
-        bias=np.array([bias.index(row.bias) if row.bias else -1 for row in chosen], np.int64) if bias else None,
-        masks=tuple(table.parent / (row.mask or "missing mask") for row in chosen) if has_masks else None,
-        boxes=np.array([row.box or (np.nan,) * 4 for row in chosen], np.float64) if has_boxes else None,
+def _known_as(split: str, known: Sequence[str]) -> str:
+    """The name that a split has among those known: published sets call validation `valid`."""
+    other = {"val": "valid", "valid": "val"}.get(split, split)
+    return other if split not in known and other in known else split
+
+
+def images_of(samples: Samples) -> ImageSet:
+    """The images of every split; without biases where none is known."""
+    return _with_known_bias(
+        ImageSet(
+            samples.root,
+            samples.paths,
+            samples.targets,
+            samples.classes,
+            samples.bias,
+            samples.masks,
+            samples.boxes,
+            samples.bias_names,
+        )
     )
 
 
-def _read_folder(root: Path, split: str | None, labelled: bool) -> ImageSet:
-    splits = splits_of(root)
-    if splits and split is not None and split not in splits:
-        raise ValueError(f"{root} has no split {split!r}: it has {', '.join(splits)}")
-    parts = [split] if splits and split is not None else list(splits) or [""]
-    found = [(part, *(_class_folders(root / part) if labelled else _any_depth(root / part))) for part in parts]
-    classes = tuple(sorted({name for _, names, _ in found for name in names}))
-    place = {name: i for i, name in enumerate(classes)}
-    entries = sorted((str(PurePosixPath(part, file)), place.get(name, -1)) for part, _, m in found for file, name in m)
-    if not entries:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise ValueError(f"{root} holds no images ({kinds}), in class folders or beside each other")
-    return ImageSet(
-        root=root,
-        paths=tuple(path for path, _ in entries),
-        targets=np.array([target for _, target in entries], np.int64),
-        classes=classes,
-    )
+def in_split(samples: Samples, split: str) -> NDArray[np.bool_]:
+    """`[s]` which images a split has: those of its name, and those that belong to every one."""
+    known = split_names(samples)
+    return np.isin(samples.splits, (_known_as(split, known), "")) if known else np.ones(len(samples.paths), bool)
 
 
-def _class_folders(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    """Class names, and (path, class name) of every image below; a flat folder has no class."""
-    names = _folders(folder)
-    if not names:
-        return _any_depth(folder)
-    members = {name: _images_below(folder / name, folder) for name in names}
-    empty = [name for name in names if not members[name]]
-    if empty and len(empty) < len(names):
-        raise ValueError(f"class folder {folder / empty[0]} holds no images: remove it or fill it")
-    return names, [(file, name) for name in names for file in members[name]]
+def _of_split(samples: Samples, split: str | None, root: Path) -> ImageSet:
+    images = images_of(samples)
+    if split is None:
+        return images
+    chosen = in_split(samples, split)
+    if not chosen.any() and root.is_file():
+        raise ValueError(f"{root} has no row of the split {split!r}")
+    if not chosen.any():
+        raise ValueError(f"{root} has no split {split!r}: it has {', '.join(split_names(samples))}")
+    return _with_known_bias(images.select(chosen))
 
 
-def _any_depth(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    return [], [(file, "") for file in _images_below(folder, folder)]
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _images_below(folder: Path, root: Path) -> list[str]:
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images = [name for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
-        found += [Path(parent, name).relative_to(root).as_posix() for name in images]
-    return found
+def _with_known_bias(images: ImageSet) -> ImageSet:
+    return images if images.bias is not None and (images.bias >= 0).any() else images.without_bias()
 
 
 def _restrict(images: ImageSet, only: Sequence[str]) -> ImageSet:
@@ -236,10 +258,8 @@ def _restrict(images: ImageSet, only: Sequence[str]) -> ImageSet:
     lacking = sorted(set(only) - set(images.classes))
     if lacking:
         raise ValueError(f"{images.root} lacks {len(lacking)} of {len(set(only))} classes asked for: {lacking[0]} ...")
-    kept = tuple(name for name in images.classes if name in set(only))
-    place = np.array([*(kept.index(name) if name in kept else -1 for name in images.classes), -1], np.int64)
-    targets = place[images.targets]
-    return replace(images, targets=targets, classes=kept).select(targets >= 0)
+    images = _with_classes(images, tuple(name for name in images.classes if name in set(only)))
+    return images.select(images.targets >= 0)
 
 
 def _hold_to(images: ImageSet, classes: tuple[str, ...], what: str) -> ImageSet:
@@ -248,5 +268,24 @@ def _hold_to(images: ImageSet, classes: tuple[str, ...], what: str) -> ImageSet:
     if added or lacking:
         difference = [f"adds {', '.join(added)}"] * bool(added) + [f"lacks {', '.join(lacking)}"] * bool(lacking)
         raise ValueError(f"the classes of {what} differ from those trained on: it {' and '.join(difference)}")
-    place = np.array([*(classes.index(name) for name in images.classes), -1], np.int64)  # the last one is for -1
-    return replace(images, targets=place[images.targets], classes=classes)
+    return _with_classes(images, classes)
+
+
+def _with_classes(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
+    """The same images with their targets, and the biases that go with them, in the order of `classes`."""
+    order = [images.classes.index(name) for name in classes]
+    changed = replace(images, targets=_moved(images.targets, order, len(images.classes)), classes=classes)
+    if images.bias is None or not images.bias_is_paired:
+        return changed
+    names = images.bias_names
+    order += [place for place in range(len(names)) if place not in set(order)]
+    return replace(
+        changed, bias=_moved(images.bias, order, len(names)), bias_names=tuple(names[place] for place in order)
+    )
+
+
+def _moved(places: NDArray[np.int64], order: Sequence[int], count: int) -> NDArray[np.int64]:
+    """Places among `count` names after only those in `order` are left; -1 for the others."""
+    moved = np.full(count + 1, -1)  # the last one is for -1
+    moved[list(order)] = np.arange(len(order))
+    return moved[places]

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+_GZIP = b"\x1f\x8b"
+
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read a gzipped IDX file of bytes.
+    """Read an IDX file of bytes, gzipped or not.
 
     The header is two zeros, the type (8 for bytes), the number of axes, and the length of each axis as a big-endian
     32-bit integer (LeCun, Cortes and Burges, "The MNIST database").
@@ -20,7 +22,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         ValueError: the file is damaged or holds something else.
     """
     try:
-        content = gzip.decompress(path.read_bytes())
+        content = path.read_bytes()
+        if content.startswith(_GZIP):
+            content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it and run the command again") from error
     axes = content[3] if content[:3] == b"\x00\x00\x08" and len(content) > 3 else 0
