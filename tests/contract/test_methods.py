@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import test_bias_methods
+import test_intrinsic_method
+import test_lff_methods
 import torch
 from made_batches import CLASSES, made_batch, made_method, small_net
 from torch import Tensor, nn
@@ -52,7 +55,8 @@ def test_method_keeps_to_the_contract(name: str, norm: str, options: dict[str, A
 
 
 def test_every_method_has_a_case() -> None:
-    assert {name for name, _, _ in CASES} == set(METHODS)
+    cases = [*CASES, *test_lff_methods.CASES, *test_intrinsic_method.CASES, *test_bias_methods.CASES]
+    assert {name for name, _, _ in cases} == set(METHODS)
 
 
 # One stranger's method for each check, which breaks that one.

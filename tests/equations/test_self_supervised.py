@@ -562,7 +562,7 @@ def test_a_head_rests_where_nothing_is_labelled() -> None:
     assert method(batch.images).shape == (SIZE, 1)
 
 
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {"clad", "erm"}))
+@pytest.mark.parametrize("name", ["byol", "cmc", "insdis", "moco", "simclr", "supcon"])
 def test_a_flat_folder_can_be_trained_on(name: str) -> None:
     torch.manual_seed(0)
     more: dict[str, Any] = {"insdis": {"num_samples": SAMPLES}, "cmc": {"num_samples": SAMPLES}}.get(name, {})

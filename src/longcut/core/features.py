@@ -43,9 +43,11 @@ def check_feature_map(backbone: nn.Module, by: str) -> None:
         by: which method reads the map.
 
     Raises:
-        ValueError: it has no `forward_features`, or gives no `[b, d, y, x]` (an MLP, a transformer's tokens).
+        ValueError: it has no `forward_features`, or gives no `[b, d, y, x]` (an MLP, a transformer's tokens, which
+            timm's networks with a `patch_embed` have).
     """
-    if not (callable(getattr(backbone, "forward_features", None)) and getattr(backbone, "has_feature_map", True)):
+    maps = callable(getattr(backbone, "forward_features", None)) and not hasattr(backbone, "patch_embed")
+    if not (maps and getattr(backbone, "has_feature_map", True)):
         raise ValueError(
             f"{by} reads a spatial map of features, and {type(backbone).__name__} has none: take a convolutional "
             "backbone such as convnet5 or resnet18"

@@ -71,6 +71,10 @@ class Method(nn.Module, ABC):
         """What it keeps of every sample of the dataset, by name, for analyses; nothing where it keeps nothing."""
         return {}
 
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know before the run begins, in lines: a phase that the run is too short for, say."""
+        return ()
+
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Parameters for the optimizer, in groups where their learning rates differ."""
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": lr}]
