@@ -303,7 +303,7 @@ def test_a_pickle_is_no_weights(tmp_path: Path, data: Path, refused: Refused, mo
 def test_what_cannot_be_measured_compared_or_reported(tmp_path: Path, data: Path, run: Path, refused: Refused) -> None:
     assert "nowhere" in refused("evaluate", tmp_path / "nowhere", "--data", data)
     assert f"{tmp_path / 'nothing'} does not exist" in refused("evaluate", run, "--data", tmp_path / "nothing")
-    assert "selection is one of last, best_val, not 'first'" in refused(
+    assert "selection is one of last, best_val, best_val_group, best_test, not 'first'" in refused(
         "evaluate", run, "--data", data, "--selection", "first"
     )
     assert "best_val.pt does not exist" in refused("evaluate", run, "--data", data, "--selection", "best_val")

@@ -144,7 +144,7 @@ def test_flat_folders_and_images_without_a_texture(folder: Path, tmp_path: Path)
         (["--negatives", "0"], "each query has at least 1 standard negative, not 0"),
         (["--textures", "nowhere"], "nowhere holds no texture of the images"),
         (["--split", "val"], ""),
-        (["--selection", "first"], "selection is one of last, best_val, not 'first'"),
+        (["--selection", "first"], "selection is one of last, best_val, best_val_group, best_test, not 'first'"),
         (["--limit-per-class", "1", "--data", "one"], "give at least 2 images"),
     ],
 )

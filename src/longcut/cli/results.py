@@ -30,7 +30,12 @@ def evaluate(
             "imagenet-r, imagenet-a, stylized-imagenet, cue-conflict.",
         ),
     ] = None,
-    selection: Annotated[str, typer.Option("--selection", help="Which checkpoint: last or best_val.")] = "last",
+    selection: Annotated[
+        str,
+        typer.Option(
+            "--selection", help="Which checkpoint: last, best_val, best_val_group, best_test, or all that were kept."
+        ),
+    ] = "last",
     head: Annotated[Head, typer.Option("--head", help="A run's own head, or linear: the probe fitted on it.")] = "own",
     adversarial: Annotated[bool, typer.Option("--adversarial", help="Also try adversarial backgrounds.")] = False,
     consistency_with: Annotated[
@@ -56,8 +61,8 @@ def evaluate(
     """
     from longcut.evaluation.models import RANDOM
     from longcut.recipes.consistency import measure_consistency
-    from longcut.recipes.evaluating import evaluate as run_evaluation
-    from longcut.recipes.evaluating import open_model
+    from longcut.recipes.evaluating import evaluate_all, open_model
+    from longcut.recipes.models import kept_selections
 
     if suite is None and data is None:
         raise ValueError("evaluate needs --data DIR, or --suite NAME")
@@ -65,9 +70,15 @@ def evaluate(
     of_suites = {"mapping": mapping, "only": only, "extra": extra, "limit": limit is not None}
     _check_apart(of_suites if suite is None else plain, "needs --suite" if suite is None else "is none of --suite's")
     _check_apart({"adversarial": adversarial and consistency_with}, "does not go with --consistency-with")
-    opened, folder = open_model(
-        model, selection=selection, head=head, weights=weights, out=out, or_random=suite is not None
-    )
+    single = {"suite": suite, "consistency-with": consistency_with, "head": head == "linear"}
+    _check_apart(single if selection == "all" else {}, "is of one checkpoint: name it with --selection")
+    rules = kept_selections(model) if selection == "all" else [selection]
+    found = [
+        open_model(model, selection=rule, head=head, weights=weights, out=out, or_random=suite is not None)
+        for rule in rules
+    ]
+    models, folder = [opened for opened, _ in found], found[0][1]
+    opened = models[0]
     if opened.subject.starting_weights.startswith(RANDOM):
         say(f"{model} has {opened.subject.starting_weights}: its figures say nothing of a trained one")
     not_run: list[str] = []
@@ -78,7 +89,7 @@ def evaluate(
         second, _ = open_model(consistency_with, selection=selection, out=folder)
         measure_consistency(opened, second, data, folder, skip_bad=skip_bad, say=say)
     elif data:
-        run_evaluation(opened, data, folder, name=name, adversarial=adversarial, skip_bad=skip_bad, say=say)
+        evaluate_all(models, data, folder, name=name, adversarial=adversarial, skip_bad=skip_bad, say=say)
     _print_results(folder)
     for line in not_run:
         print(line)

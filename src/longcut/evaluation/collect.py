@@ -51,4 +51,5 @@ def collect(model: Classifier, batches: Iterable[Batch], images: ImageSet) -> Pr
         root=str(images.root),
         classes=images.classes,
         bias=None if images.bias is None else images.bias[np.asarray(indices)],
+        bias_names=images.bias_names,
     )

@@ -12,13 +12,13 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Measure:
-    """A mean with its 95 % percentile bootstrap interval.
+    """A mean with its 95 % interval: a percentile bootstrap where a function does not say otherwise.
 
     Attributes:
         sum: over the samples.
         n: how many samples there are.
-        low: 2.5th percentile.
-        high: 97.5th percentile.
+        low: lower end.
+        high: upper end.
     """
 
     sum: float

@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def predictions_name(dataset: str, selection: str) -> str:
+    """What the file of a checkpoint's predictions is called, without its suffix; the last step's has no mark."""
+    return dataset if selection == "last" else f"{dataset}.{selection}"
+
+
 @dataclass(frozen=True)
 class Predictions:
     """Outputs for every sample of a data set, in its order. `s` counts samples."""
@@ -28,6 +33,8 @@ class Predictions:
     root: str
     classes: tuple[str, ...]
     bias: NDArray[np.int64] | None = None
+    """`[s]` place of each sample's bias in `bias_names`, -1 where it is not known."""
+    bias_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -41,6 +48,12 @@ class Predictions:
     def correct(self) -> NDArray[np.bool_]:
         """`[s]` whether it is the target."""
         return self.predicted == self.targets
+
+    @property
+    def bias_is_paired(self) -> bool:
+        """Whether a bias goes with each class, at the same place: then a sample is aligned or conflicts."""
+        count = len(self.classes)
+        return count > 0 and (len(self.bias_names) == count or self.bias_names[:count] == self.classes)
 
     def save(self, path: Path) -> None:
         """Write an `.npz`, whole or not at all."""
@@ -57,4 +70,5 @@ class Predictions:
             values: dict[str, Any] = {name: arrays[name] for name in arrays.files}
         values["paths"] = tuple(str(p) for p in values["paths"])
         values["classes"] = tuple(str(c) for c in values["classes"])
+        values["bias_names"] = tuple(str(b) for b in values.get("bias_names", ()))
         return cls(**{**values, "root": str(values["root"])})

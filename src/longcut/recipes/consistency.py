@@ -12,7 +12,7 @@ from longcut.evaluation.predictions import Predictions
 from longcut.evaluation.results import append_rows, row
 from longcut.recipes.evaluating import parts_of
 from longcut.recipes.models import Model
-from longcut.recipes.reading import Say, open_images, predict, read_for
+from longcut.recipes.reading import Say, open_images, options_for, predict, read_for
 
 
 def measure_consistency(
@@ -37,7 +37,7 @@ def measure_consistency(
         ValueError: there are no images, or their classes are not a model's.
     """
     rows = []
-    for label, root, split in parts_of(data):
+    for label, root, split in parts_of(data, None, options_for(first, data)):
         found = []
         for model in (first, second):
             network, images = read_for(model, root, split)

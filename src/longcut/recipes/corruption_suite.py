@@ -25,7 +25,7 @@ from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import append_rows, row
 from longcut.recipes.cells import Cell, Cells, cell_rows, mean_line, mean_rows, missing_note
 from longcut.recipes.models import Model
-from longcut.recipes.reading import BATCH, Say, limited, measured_split, open_images, read_for
+from longcut.recipes.reading import BATCH, Say, limited, measured_split, open_images, options_for, read_for
 from longcut.recipes.suite_options import SuiteOptions
 
 _ON_DEVICE = 2e9  # bytes of clean images that stay there; a larger set is prepared anew for each corruption
@@ -58,7 +58,7 @@ def measure_corruptions(
     chosen = [name for name in every if not options.only or name in options.only]
     if not chosen:
         raise ValueError(f"has none of {', '.join(options.only)}: its corruptions are {', '.join(every)}")
-    network, images = read_for(model, data, measured_split(data) or None)
+    network, images = read_for(model, data, measured_split(data, options_for(model, data)) or None)
     store = open_images(limited(images, options.limit), model.image_size, skip_bad=options.skip_bad, say=say)
     about = {"data": str(data), "data_hash": store.digest}
     clean = CleanImages(store, model.image_size)

@@ -23,7 +23,7 @@ from longcut.data.order import evaluation_keys
 from longcut.data.store import Recipe, Store, fingerprint
 from longcut.engine.launch import find_device
 from longcut.recipes.models import Model
-from longcut.recipes.reading import BATCH, Say, open_images
+from longcut.recipes.reading import BATCH, Say, open_images, options_for
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,10 @@ def read_known(model: Model, data: Path, split: str | None, *, labelled: bool = 
     Raises:
         ValueError: nothing is there.
     """
-    images = read_images(data, split, labelled=labelled)
+    options = options_for(model, data)
+    images = read_images(data, split, labelled=labelled, options=options)
     if model.chosen and set(model.classes) <= set(images.classes):
-        return read_images(data, split, only=model.classes)
+        return read_images(data, split, only=model.classes, options=options)
     return images
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longcut.core import Method
-from longcut.recipes.evaluating import evaluate
-from longcut.recipes.models import Model, open_model
+from longcut.recipes.evaluating import evaluate, evaluate_all
+from longcut.recipes.models import Model, kept_selections, open_model
 from longcut.recipes.probe import probe
 from longcut.recipes.similarity import similarity
 from longcut.recipes.suite_options import SuiteOptions
@@ -61,6 +61,12 @@ def _accuracy(model: str, out: Path, sources: Sources, say: Say) -> None:
     )
 
 
+def _selections(model: str, out: Path, sources: Sources, say: Say) -> None:
+    """Accuracy, and the measures by groups where the bias is labelled, of every checkpoint that the run kept."""
+    opened = [open_model(model, selection=rule, out=out)[0] for rule in kept_selections(model)]
+    evaluate_all(opened, sources.test or sources.data, out, skip_bad=sources.skip_bad, say=say)
+
+
 def _probe(model: str, out: Path, sources: Sources, say: Say) -> None:
     opened, folder = open_model(model, out=out)
     probe(opened, sources.data, folder, skip_bad=sources.skip_bad, say=say)
@@ -104,6 +110,7 @@ def _classifier(model: str, out: Path) -> tuple[Model, Path]:
 
 MEASURES: dict[str, Callable[[str, Path, Sources, Say], None]] = {
     "accuracy": _accuracy,
+    "selections": _selections,
     "probe": _probe,
     "corruptions": _corruptions,
     "cue-conflict": _cue_conflict,
@@ -113,6 +120,7 @@ MEASURES: dict[str, Callable[[str, Path, Sources, Say], None]] = {
 """Names that a sweep's `--measure` takes, in the order in which they are made: a probe comes before what reads it."""
 _READS = {
     "accuracy": ("data", "test", "adversarial"),
+    "selections": ("data", "test"),
     "probe": ("data",),
     "corruptions": ("data", "limit"),
     "cue-conflict": ("stimuli", "limit"),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from longcut.data.imagenet_classes import wordnet_ids
+from longcut.data.layouts import LayoutOptions
 from longcut.data.loader import Normalisation
 from longcut.engine.build import build_normalisation
 from longcut.engine.launch import find_device
-from longcut.engine.run_folder import load_run
+from longcut.engine.run_folder import CHECKPOINTS, load_run
 from longcut.evaluation.linear_head import LinearHead, ProbedEncoder
 from longcut.evaluation.models import ImageNetClassifier
 from longcut.evaluation.results import Subject, weights_hash
+from longcut.recipes.inputs import layout_options
 
 Head = Literal["own", "linear"]
 
@@ -33,6 +35,8 @@ class Model:
     """What a run was trained on."""
     chosen: bool = False
     """Whether that was some of the data's classes, so that the others are passed over."""
+    options: LayoutOptions = field(default_factory=LayoutOptions)
+    """Which target, bias and severity it was trained on, of data that hold several."""
 
     @property
     def is_imagenet(self) -> bool:
@@ -72,6 +76,21 @@ def open_model(
     return (model if head == "own" else _with_probe(model, folder)), out or folder
 
 
+def kept_selections(name: str | Path) -> list[str]:
+    """The selection rules of which a run kept a checkpoint; `last` alone for what was not trained here.
+
+    Raises:
+        ValueError: the folder holds no checkpoint.
+    """
+    if str(name).startswith("timm:"):
+        return ["last"]
+    folder = Path(str(name).removeprefix("run:"))
+    kept = [selection for selection, file in CHECKPOINTS.items() if (folder / file).is_file()]
+    if not kept:
+        raise ValueError(f"{folder} holds no checkpoint of a run: make one with 'longcut train METHOD --out {folder}'")
+    return kept
+
+
 def folder_name(name: str) -> str:
     """A model's name as that of a folder."""
     return name.replace(":", "_").replace("/", "_")
@@ -98,6 +117,7 @@ def _open_run(folder: Path, selection: str) -> Model:
         subject=subject,
         data=Path(paths["data"]) if "data" in paths else None,
         chosen=bool(run.settings.data.class_list),
+        options=layout_options(run.settings),
     )
 
 

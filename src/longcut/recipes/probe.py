@@ -22,7 +22,7 @@ from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import append_rows, row
 from longcut.recipes.frozen import Frozen, frozen_features, read_known
 from longcut.recipes.models import Model
-from longcut.recipes.reading import Say
+from longcut.recipes.reading import Say, options_for
 
 Kind = Literal["linear", "knn"]
 Solver = Literal["lbfgs", "sgd"]
@@ -149,7 +149,8 @@ def labelled_splits(
     Raises:
         ValueError: there are no two classes, the two splits are the same, or there is no second one and none to make.
     """
-    splits = splits_of(data)
+    options = options_for(model, data)
+    splits = splits_of(data, options=options)
     train = train or ("train" if "train" in splits else None)
     test = test or next((name for name in ("test", "val", "valid") if name in splits and name != train), None)
     if train is not None and train == test:
@@ -166,7 +167,7 @@ def labelled_splits(
         )
     if test is not None:
         only = images.classes if model.chosen else None
-        return images, read_images(data, test, only=only, classes=images.classes), test
+        return images, read_images(data, test, only=only, classes=images.classes, options=options), test
     held = hold_out(images.targets, seed=seed)
     if not held.any():
         raise ValueError(

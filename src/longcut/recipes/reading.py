@@ -15,6 +15,7 @@ from longcut.data.cache import estimate_bytes, open_store
 from longcut.data.image_set import ImageSet, read_images, splits_of
 from longcut.data.imagenet9 import CLASSES as IMAGENET9
 from longcut.data.imagenet_classes import known_groups, wordnet_ids
+from longcut.data.layouts import LayoutOptions, find_layout
 from longcut.data.loader import BatchLoader
 from longcut.data.order import evaluation_keys
 from longcut.data.store import Recipe, Store
@@ -34,9 +35,16 @@ OUTSIDE = "outside"
 _IN_MEMORY = 2e9  # bytes; a larger set is decoded as it is read
 
 
-def measured_split(data: Path) -> str:
+def options_for(model: Model, root: Path) -> LayoutOptions:
+    """Which target, bias or severity a run was trained on, as far as the data holds several to choose from."""
+    layout = find_layout(root)
+    known = layout.options if layout else frozenset()
+    return LayoutOptions(**{name: value for name, value in vars(model.options).items() if name in known})
+
+
+def measured_split(data: Path, options: LayoutOptions | None = None) -> str:
     """The split to measure on: `test`, else `val`, `valid` or `train`; empty where there is none."""
-    splits = splits_of(data)
+    splits = splits_of(data, options=options)
     return next((name for name in ("test", "val", "valid", "train") if name in splits), "")
 
 
@@ -57,7 +65,8 @@ def read_for(model: Model, root: Path, split: str | None) -> tuple[Any, ImageSet
                 f"'longcut probe {model.subject.run}'"
             )
         only = model.classes if model.chosen else None
-        return model.network, read_images(root, split, only=only, classes=model.classes)
+        options = options_for(model, root)
+        return model.network, read_images(root, split, only=only, classes=model.classes, options=options)
     images = read_images(root, split)
     ids = wordnet_ids()
     if [name[:2] for name in images.classes] == [name[:2] for name in IMAGENET9]:
@@ -87,7 +96,8 @@ def known_images(images: ImageSet, mapping: ClassMapping) -> ImageSet:
     targets = place[images.targets]
     bias = None if images.bias is None else place[images.bias]
     known = targets >= 0 if bias is None else (targets >= 0) & (bias >= 0)
-    return replace(images, classes=mapping.classes, targets=targets, bias=bias).select(known)
+    names = () if bias is None else mapping.classes
+    return replace(images, classes=mapping.classes, targets=targets, bias=bias, bias_names=names).select(known)
 
 
 def limited(images: ImageSet, limit: int | None) -> ImageSet:

@@ -28,7 +28,7 @@ from longcut.evaluation.similarity import draw_others, pair_similarities
 from longcut.recipes.frozen import read_known
 from longcut.recipes.inputs import Say, texture_images, training_recipe, with_textures
 from longcut.recipes.models import Model, open_model
-from longcut.recipes.reading import BATCH
+from longcut.recipes.reading import BATCH, options_for
 
 KINDS = ("positive", "negative", "patch", "texture")
 """What a query is compared with, in the order of the figures."""
@@ -95,7 +95,7 @@ def similarity(
         images = _images(model, settings, data, split, textures, limit_per_class, say)
         pairs = _Pairs(model, settings, images, textures, seed, skip_bad, say)
         values = pairs.similarities(num_negatives)
-        label = split or ("train" if "train" in splits_of(data) else "all")
+        label = split or ("train" if "train" in splits_of(data, options=options_for(model, data)) else "all")
         about = {"data": str(data), "data_hash": pairs.digest}
         rows = [
             row(model.subject, f"similarity_{kind}", label, measure(each.reshape(len(each), -1).mean(1)), **about)
@@ -111,7 +111,7 @@ def similarity(
 def _images(
     model: Model, settings: Settings, data: Path, split: str | None, textures: Path | None, limit: int | None, say: Say
 ) -> ImageSet:
-    split = split or ("train" if "train" in splits_of(data) else None)
+    split = split or ("train" if "train" in splits_of(data, options=options_for(model, data)) else None)
     images = read_known(model, data, split, labelled=settings.data.labels)
     if textures is not None:
         images = with_textures(images, textures, data, say)

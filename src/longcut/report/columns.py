@@ -22,6 +22,17 @@ _TITLES = {
     "stylized_imagenet": "Stylized-ImageNet",
     "cue_conflict": "cue conflict",
 }
+_METRICS = {
+    "class_balanced": "Class-balanced",
+    "bias_aligned": "Aligned",
+    "bias_conflicting": "Conflicting",
+    "bias_aligned_samples": "Aligned images",
+    "bias_conflicting_samples": "Conflicting images",
+}
+GROUP_METRICS = ("class_balanced", "unbiased", "bias_aligned", "bias_conflicting", "bias_gap", "worst_group")
+"""Measures over the groups of class and bias, in the order in which they are shown."""
+LINEAR = "linear_"
+"""Begins the names of what was measured through a linear probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +52,18 @@ class Column:
             return "BG-Gap"
         if self.metric == "mce":
             return f"mCE, {name}"
-        words = self.metric.replace("_", " ").capitalize()
-        return f"{words.replace('Knn', 'kNN')}, {name}"
+        if self.metric.startswith(LINEAR):
+            return f"Linear {_words(self.metric.removeprefix(LINEAR)).lower()}, {name}"
+        return f"{_words(self.metric)}, {name}"
 
     @property
     def is_cosine(self) -> bool:
         """Whether the measure is a similarity and no share of images."""
         return self.metric in ("feature_consistency", "error_consistency") or self.metric.startswith("similarity_")
+
+
+def _words(metric: str) -> str:
+    return _METRICS.get(metric) or metric.replace("_", " ").capitalize().replace("Knn", "kNN")
 
 
 def dataset_title(name: str) -> str:

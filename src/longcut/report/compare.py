@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from longcut.data.challenge_layout import VARIANTS
-from longcut.report.columns import Column
+from longcut.report.columns import GROUP_METRICS, LINEAR, Column
 from longcut.report.groups import Cell, Group, group_runs
+from longcut.report.rules import is_oracle, rule_title
 from longcut.report.runs import RunResults
 
 MAIN = (
@@ -38,17 +39,22 @@ class Comparison:
 
     @property
     def baseline(self) -> Group | None:
-        """The plain classifier: the first ERM group that was not trained on mixed images, None where there is none."""
-        erm = [group for group in self.groups if group.method == "erm"]
-        plain = [group for group in erm if not group.label.split(" ")[0].endswith("_mr")]
-        return plain[0] if plain else None
+        """The plain classifier, None where there is none."""
+        return plain_classifier(self.groups)
+
+
+def plain_classifier(groups: Sequence[Group]) -> Group | None:
+    """The first ERM group that was not trained on mixed images, None where there is none."""
+    erm = [group for group in groups if group.method == "erm"]
+    return next((group for group in erm if not group.label.split(" ")[0].endswith("_mr")), None)
 
 
 def compare(runs: Sequence[RunResults]) -> Comparison:
     """Set runs side by side.
 
-    Runs that differ in their seed alone are one row: mean and standard deviation (ddof=1). A single run stands with its
-    95 % interval. Of a run that was evaluated more than once, the rows of the weights evaluated last count.
+    Runs that differ in their seed alone are one row for each selection rule that they were measured under: mean and
+    standard deviation (ddof=1). A single run stands with its 95 % interval. Of a run that was evaluated more than once
+    under a rule, the rows of the weights evaluated last count.
 
     Raises:
         ValueError: there is no run.
@@ -58,10 +64,21 @@ def compare(runs: Sequence[RunResults]) -> Comparison:
     unique = {run.folder.resolve(): run for run in runs}
     groups = group_runs(list(unique.values()))
     measured = {(metric, dataset) for g in groups for metric, dataset, name in g.cells if name is None}
-    columns = tuple(c for c in (*MAIN, *SELF_SUPERVISED) if (c.metric, c.dataset) in measured)
+    main = dict.fromkeys((*MAIN, *SELF_SUPERVISED, *_group_columns(measured)))
+    columns = tuple(c for c in main if (c.metric, c.dataset) in measured)
     others = (Column(*key) for key in sorted(measured, key=_order))
     further = tuple(c for c in others if c not in columns and "/" not in c.dataset)
     return Comparison(groups, columns, further, _notes(groups, columns + further))
+
+
+def _group_columns(measured: Set[tuple[str, str]]) -> list[Column]:
+    """Accuracy and the measures by groups, of each data set that has groups."""
+    heads = sorted((dataset, metric.removesuffix("unbiased")) for metric, dataset in measured if _is_unbiased(metric))
+    return [Column(head + metric, dataset) for dataset, head in heads for metric in ("accuracy", *GROUP_METRICS)]
+
+
+def _is_unbiased(metric: str) -> bool:
+    return metric.removeprefix(LINEAR) == "unbiased"
 
 
 def _order(key: tuple[str, str]) -> tuple[bool, str, int, str]:
@@ -72,8 +89,7 @@ def _order(key: tuple[str, str]) -> tuple[bool, str, int, str]:
 
 def _notes(groups: Sequence[Group], columns: Sequence[Column]) -> tuple[str, ...]:
     notes = [note for column in columns for note in _data_notes(groups, column)]
-    if len({g.selection for g in groups}) > 1:
-        notes.append("Selection rules differ between rows: " + _listing(groups, "selection") + ".")
+    notes += _rule_notes(groups)
     if len({g.starting_weights for g in groups}) > 1:
         notes.append("Starting weights differ between rows: " + _listing(groups, "starting_weights") + ".")
     if len({g.seeds for g in groups}) > 1:
@@ -81,9 +97,23 @@ def _notes(groups: Sequence[Group], columns: Sequence[Column]) -> tuple[str, ...
     shared = [group.label for group in groups if len(set(group.seeds)) < len(group.seeds)]
     notes += [f"{label}: runs share a seed, so their spread is not that of independent runs." for label in shared]
     notes += _older_rows(groups)
-    if any("oracle" in g.selection or g.selection == "best_test" for g in groups):
-        notes.append("A row selected by test accuracy is an oracle: no rule that is open to a user reaches it.")
     return tuple(dict.fromkeys(notes))
+
+
+def _rule_notes(groups: Sequence[Group]) -> list[str]:
+    """Where rows were selected by several rules: which compare with which."""
+    rules: dict[str, set[str]] = {}
+    for group in groups:
+        rules.setdefault(group.name, set()).add(group.selection)
+    notes = []
+    if len({frozenset(found) for found in rules.values()}) > 1:
+        listed = "; ".join(f"{group.label}: {rule_title(group.selection)}" for group in groups)
+        notes.append(f"Selection rules differ between rows: {listed}.")
+    elif len(set().union(*rules.values())) > 1:
+        notes.append("Every run was measured under several selection rules: compare rows of the same rule.")
+    if any(is_oracle(group.selection) for group in groups):
+        notes.append("A row selected by test accuracy is an oracle: no rule that is open to a user reaches it.")
+    return notes
 
 
 def _data_notes(groups: Sequence[Group], column: Column) -> list[str]:
@@ -101,7 +131,11 @@ def _data_notes(groups: Sequence[Group], column: Column) -> list[str]:
 
 
 def _short_hashes(cell: Cell) -> str:
-    return " and ".join(sorted(h.removeprefix("sha256:")[:8] or "no hash" for h in cell.hashes))
+    return " and ".join(sorted("+".join(_short(part) for part in h.split("+")) or "no hash" for h in cell.hashes))
+
+
+def _short(part: str) -> str:
+    return part.removeprefix("sha256:")[:8]
 
 
 def _listing(groups: Sequence[Group], attribute: str) -> str:

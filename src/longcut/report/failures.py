@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from longcut.evaluation.predictions import predictions_name
 from longcut.report.groups import Group
 
 REFERENCES = ("mixed_same", "original")
@@ -66,10 +67,11 @@ def find_failures(group: Group, reference: str, limit: int) -> list[Failure]:
     Raises:
         ValueError: a file of predictions is broken; names it.
     """
-    runs = [run for run in group.runs if {reference, SWAPPED} <= run.predictions.keys()]
+    files = {variant: predictions_name(variant, group.selection) for variant in (reference, SWAPPED)}
+    runs = [run for run in group.runs if set(files.values()) <= run.predictions.keys()]
     if not runs:
         return []
-    right, wrong = (_read(runs[0].predictions[variant], variant) for variant in (reference, SWAPPED))
+    right, wrong = (_read(runs[0].predictions[name], variant) for variant, name in files.items())
     place = {f: i for i, f in enumerate(right.foregrounds) if right.predicted[i] == right.targets[i]}
     failing = [j for j, f in enumerate(wrong.foregrounds) if f in place and wrong.predicted[j] != wrong.targets[j]]
     by_class: dict[int, list[int]] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from longcut.report.rules import in_order, rule_title
 from longcut.report.runs import Row, RunResults
 
 _NOT_THE_METHOD = frozenset({"seed", "out", "resume", "device", "workers", "num_workers", "cache", "log_every"})
@@ -47,9 +48,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that differ in their seed alone."""
+    """Runs that differ in their seed alone, under one selection rule."""
 
     label: str
+    """Tells the groups apart; names the rule where the same runs stand under several."""
+    name: str
+    """The label without the rule: groups that share it are the same runs."""
     method: str
     runs: tuple[RunResults, ...]
     seeds: tuple[int | None, ...]
@@ -83,13 +87,13 @@ def group_runs(runs: Sequence[RunResults]) -> tuple[Group, ...]:
         gathered.setdefault(repr((m.label, m.selection, m.starting_weights, sorted(m.settings.items()))), []).append(m)
     groups = list(gathered.values())
     labels = _labels([group[0] for group in groups])
-    return tuple(_make_group(label, group) for label, group in zip(labels, groups, strict=True))
+    return tuple(_make_group(label, name, group) for (label, name), group in zip(labels, groups, strict=True))
 
 
 def _members(run: RunResults) -> list[_Member]:
     """One for each selection rule: the rows of the weights that were evaluated last."""
     members = []
-    for selection in dict.fromkeys(row.selection for row in run.rows):
+    for selection in in_order(row.selection for row in run.rows):
         rows = [row for row in run.rows if row.selection == selection]
         last = rows[-1]
         latest = {(r.metric, r.dataset, r.class_name): r for r in rows if r.weights_hash == last.weights_hash}
@@ -111,34 +115,42 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _labels(members: Sequence[_Member]) -> list[str]:
+def _labels(members: Sequence[_Member]) -> list[tuple[str, str]]:
+    """Label and name of each group, from one of its members."""
     labels = []
     for member in members:
         others = [m for m in members if m.label == member.label and m is not member]
         marks = []
-        if any(m.selection != member.selection for m in others):
-            marks.append(member.selection)
         if any(m.starting_weights != member.starting_weights for m in others):
             marks.append(f"from {member.starting_weights}")
         keys = {k for m in others for k in m.settings.keys() | member.settings.keys()}
         differing = sorted(k for k in keys if any(m.settings.get(k) != member.settings.get(k) for m in others))
         marks += [f"{key.rsplit('.', 1)[-1]}={member.settings.get(key, 'unset')}" for key in differing[:_MARKS]]
         marks += [f"and {len(differing) - _MARKS} more"] * (len(differing) > _MARKS)
-        labels.append(f"{member.label} ({', '.join(marks)})" if marks else member.label)
-    return [f"{x}, {m.run.folder}" if labels.count(x) > 1 else x for x, m in zip(labels, members, strict=True)]
+        rule = [rule_title(member.selection)] * any(m.selection != member.selection for m in others)
+        labels.append((_marked(member.label, rule + marks), _marked(member.label, marks)))
+    return [
+        (f"{label}, {m.run.folder}", f"{name}, {m.run.folder}") if labels.count((label, name)) > 1 else (label, name)
+        for (label, name), m in zip(labels, members, strict=True)
+    ]
 
 
-def _make_group(label: str, members: Sequence[_Member]) -> Group:
+def _marked(label: str, marks: Sequence[str]) -> str:
+    return f"{label} ({', '.join(marks)})" if marks else label
+
+
+def _make_group(label: str, name: str, members: Sequence[_Member]) -> Group:
     keys = dict.fromkeys(key for member in members for key in member.rows)
     cells = {}
     for key in keys:
         rows = [m.rows[key] for m in members if key in m.rows and math.isfinite(m.rows[key].value)]
         if rows:
             cells[key] = _make_cell(rows)
-    some_row = next(iter(members[0].rows.values()))
+    first = members[0]
+    some_row = next(iter(first.rows.values()))
     seeds = tuple(next(iter(m.rows.values())).seed for m in members)
     runs = tuple(m.run for m in members)
-    return Group(label, some_row.method, runs, seeds, members[0].selection, members[0].starting_weights, cells)
+    return Group(label, name, some_row.method, runs, seeds, first.selection, first.starting_weights, cells)
 
 
 def _make_cell(rows: Sequence[Row]) -> Cell:

@@ -16,8 +16,10 @@ from longcut.report import plots
 from longcut.report.columns import Column, dataset_title
 from longcut.report.compare import Comparison, compare
 from longcut.report.failures import REFERENCES, SWAPPED, Failure, find_failures, interleave
+from longcut.report.group_table import group_tables
 from longcut.report.groups import Group, flatten
 from longcut.report.pictures import Picture, grid_picture, thumbnail
+from longcut.report.rules import rule_title
 from longcut.report.runs import RunResults, read_run
 from longcut.report.table import environment, format_cell, format_table, reading
 from longcut.report.verdict import judge
@@ -69,6 +71,7 @@ def write_report(
             reading=reading(comparison),
             figures=_figures(comparison),
             classes=_class_table(comparison),
+            group_tables=group_tables(comparison),
             grids=_grids(comparison),
             cards=cards,
             missing=missing,
@@ -139,16 +142,15 @@ def _class_table(comparison: Comparison) -> dict[str, Any]:
 
 def _grids(comparison: Comparison) -> list[tuple[str, Picture]]:
     """What training saw: the first batch of one run of each method, as long as there is room."""
-    grids, size = [], 0
+    grids: dict[str, Picture] = {}
     for group in comparison.groups:
         path = next((run.picture for run in group.runs if run.picture), None)
-        if path is not None:
+        if path is not None and group.name not in grids:
             picture = grid_picture(path)
-            size += len(picture.source)
-            if size > _GRID_BYTES:
+            if sum(len(shown.source) for shown in grids.values()) + len(picture.source) > _GRID_BYTES:
                 break
-            grids.append((group.label, picture))
-    return grids
+            grids[group.name] = picture
+    return [*grids.items()]
 
 
 def _cards(comparison: Comparison, examples: int) -> tuple[list[_Card], int]:
@@ -187,7 +189,10 @@ def _provenance(comparison: Comparison) -> dict[str, Any]:
     """What a reader needs to do it again."""
     runs = list({run.folder: run for group in comparison.groups for run in group.runs}.values())
     weights = [
-        (r.run or str(run.folder), r.seed, r.step, r.selection, r.starting_weights, r.version, r.commit, r.weights_hash)
+        (
+            *(r.run or str(run.folder), r.seed, r.step, rule_title(r.selection)),
+            *(r.starting_weights, r.version, r.commit, r.weights_hash),
+        )
         for run in runs
         for r in {(row.selection, row.weights_hash): row for row in run.rows}.values()
     ]

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,9 +148,11 @@ def plot_classes(groups: Sequence[Group], classes: Sequence[str], dataset: str) 
 def plot_curves(comparison: Comparison, term: str = "loss") -> str:
     """A logged term over the steps of every run, drawn together to at most 200 points a run."""
     with _drawing(f"curve {term}", 10.4, 2.7) as (axes, drawing):
+        drawn: set[Path] = set()  # a run that stands under several selection rules is one curve
         for i, group in enumerate(comparison.groups):
-            label = short_label(group.label)
-            for run in group.runs:
+            label = short_label(group.name)
+            for run in (run for run in group.runs if run.folder not in drawn):
+                drawn.add(run.folder)
                 points = np.array([(s["step"], s[term]) for s in run.log if isinstance(s.get(term), int | float)])
                 if len(points):
                     chunks = np.array_split(points, min(len(points), _CURVE_POINTS))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from longcut.report.groups import flatten
 from longcut.report.plots import INK, colour, drawing, legend_above, marker, short_label
+from longcut.report.rules import in_order
 from longcut.report.runs import RunResults
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ Measured = tuple[str, str]
 """Metric and data set."""
 
 COSINES = "Cosine to the query"
+
+
+def _on_splits(metric: str) -> tuple[Measured, ...]:
+    return tuple((metric, name) for name in ("test", "val", "all"))
 
 
 def _either(metric: str, dataset: str) -> tuple[Measured, Measured]:
@@ -35,11 +40,17 @@ PANELS: dict[str, dict[str, tuple[Measured, ...]]] = {
         "BG-Gap": (("bg_gap", "mixed_same-mixed_rand"),),
     },
     "Accuracy": {
-        "classifier": (("accuracy", "test"), ("accuracy", "val"), ("accuracy", "all")),
+        "classifier": _on_splits("accuracy"),
         "linear probe": (("linear_accuracy", "test"), ("linear_accuracy", "val"), ("linear_accuracy", "held_out")),
         "nearest neighbours": (("knn_accuracy", "test"), ("knn_accuracy", "val"), ("knn_accuracy", "held_out")),
         "corruptions": _either("accuracy", "corruptions"),
         "textures": _either("accuracy", "textures"),
+    },
+    "Accuracy by groups": {
+        "unbiased": _on_splits("unbiased"),
+        "aligned": _on_splits("bias_aligned"),
+        "conflicting": _on_splits("bias_conflicting"),
+        "worst group": _on_splits("worst_group"),
     },
     "Accuracy under corruption": {
         f"severity {severity}": _either("accuracy", f"corruptions/{severity}") for severity in range(1, 6)
@@ -73,7 +84,7 @@ class SweepPoint:
 
 def points_of(run: RunResults, x: float | str) -> list[SweepPoint]:
     """Every measure of a run that a panel shows, at a value of what was varied."""
-    rows = {(row.metric, row.dataset): row.value for row in run.rows if row.class_name is None}
+    rows = _values(run)
     points = []
     for panel, lines in PANELS.items():
         for line, sources in lines.items():
@@ -81,6 +92,13 @@ def points_of(run: RunResults, x: float | str) -> list[SweepPoint]:
             if value is not None:
                 points.append(SweepPoint(x, line, value, panel))
     return points
+
+
+def _values(run: RunResults) -> dict[Measured, float]:
+    """A run's measures, all under one selection rule: the last step, where it was measured."""
+    rule = in_order(row.selection for row in run.rows)[0]
+    whole = (row for row in run.rows if row.class_name is None and row.selection == rule)
+    return {(row.metric, row.dataset): row.value for row in whole}
 
 
 def setting_of(run: RunResults, key: str) -> float | str:
@@ -178,7 +196,7 @@ def plot_texture_against_standard(runs: Sequence[RunResults]) -> str:
     )
     found: list[tuple[str, float, float]] = []
     for run in runs:
-        rows = {(row.metric, row.dataset): row.value for row in run.rows if row.class_name is None}
+        rows = _values(run)
         for standard, textures in ways:  # both by the same head
             accuracy = next((rows[source] for source in standard if source in rows), None)
             if accuracy is not None and textures in rows:

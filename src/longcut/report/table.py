@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from longcut.report.columns import Column
 from longcut.report.compare import Comparison
 from longcut.report.groups import Cell, Group
+from longcut.report.rules import rule_title
 
 _FORMATS = ("text", "markdown", "csv", "json", "html")
 _NOTHING = "\u2013"
@@ -68,7 +69,7 @@ def format_table(comparison: Comparison, form: str = "text") -> str:
             json.dumps({"notes": comparison.notes, "rows": _records(comparison)}, indent=1, ensure_ascii=False) + "\n"
         )
     if form == "html":
-        parts = [(f"Top-1 accuracy and BG-Gap in percent; {reading(comparison)}.", comparison.columns, True)]
+        parts = [(f"In percent (cosines as they are); {reading(comparison)}.", comparison.columns, True)]
         if comparison.further:
             parts.append(("Further measures", comparison.further, not comparison.columns))
         tables = [(caption, columns, _body(comparison, columns, about)) for caption, columns, about in parts if columns]
@@ -118,7 +119,7 @@ def _facts(group: Group, columns: Sequence[Column]) -> list[str]:
     counts = [cell.n for c in columns if (cell := group.get(c.metric, c.dataset)) is not None]
     n = " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else _NOTHING
     seeds = ", ".join(_NOTHING if seed is None else str(seed) for seed in group.seeds)
-    return [seeds, n, group.selection, group.starting_weights]
+    return [seeds, n, rule_title(group.selection), group.starting_weights]
 
 
 def _aligned(head: list[str], rows: list[list[str]]) -> str:

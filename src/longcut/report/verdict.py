@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longcut.report.compare import Comparison
+from longcut.report.bias_verdict import judge_bias
+from longcut.report.compare import Comparison, plain_classifier
 from longcut.report.groups import Cell, Group
+from longcut.report.rules import main_rule, rule_title
+from longcut.report.words import change, overlap, points
 
 _GAP = ("bg_gap", "mixed_same-mixed_rand")
 
@@ -20,20 +23,33 @@ class Verdict:
 
 
 def judge(comparison: Comparison) -> Verdict:
-    """Say how far each method leans on backgrounds, against the baseline, and what that costs.
+    """Say how far each method leans on backgrounds or on a bias, against the baseline, and what that costs.
 
-    Two figures count as different where their 95 % intervals do not overlap; where they do, the words say so.
+    Two figures count as different where their 95 % intervals do not overlap; where they do, the words say so. Only what
+    was selected by the same rule is set side by side.
     """
     measured = [group for group in comparison.groups if group.get(*_GAP) is not None]
-    if not measured:
-        return _without_backgrounds(comparison.groups)
-    baseline = comparison.baseline
-    if baseline is None or baseline not in measured:
-        first, *rest = sorted(measured, key=_gap_of)
-        return Verdict(_alone(first), tuple(_alone(group) for group in rest))
-    rest = sorted((group for group in measured if group is not baseline), key=lambda g: _rank(g, baseline))
+    found = [*(_of_backgrounds(measured) if measured else ()), *judge_bias(comparison.groups)]
+    return Verdict(found[0], tuple(found[1:])) if found else _without_backgrounds(comparison.groups)
+
+
+def _of_backgrounds(measured: Sequence[Group]) -> list[str]:
+    """The headline, and a sentence on each method that it leaves out."""
+    rule = main_rule(group.selection for group in measured)
+    judged = [group for group in measured if group.selection == rule]
+    others = {group.name for group in measured} - {group.name for group in judged}
+    unlike = [_by_another_rule(group, rule) for group in measured if group.name in others]
+    baseline = plain_classifier(judged)
+    if baseline is None:
+        return [*(_alone(group) for group in sorted(judged, key=_gap_of)), *unlike]
+    rest = sorted((group for group in judged if group is not baseline), key=lambda g: _rank(g, baseline))
     sentences = [_against(group, baseline) for group in rest]
-    return Verdict(" ".join([_alone(baseline), *sentences[:1]]), tuple(sentences[1:]))
+    return [" ".join([_alone(baseline), *sentences[:1]]), *sentences[1:], *unlike]
+
+
+def _by_another_rule(group: Group, rule: str) -> str:
+    figure = f"{rule_title(group.selection)}; BG-Gap {points(_gap(group))}"
+    return f"{group.label} was selected by another rule ({figure}) and cannot be set against what {rule} selected."
 
 
 def _without_backgrounds(groups: Sequence[Group]) -> Verdict:
@@ -69,7 +85,7 @@ def _gap_of(group: Group) -> float:
 def _rank(group: Group, baseline: Group) -> tuple[bool, float]:
     """What leans less than the baseline first, and of that what is best on random backgrounds."""
     ours, theirs, swapped = _gap(group), _gap(baseline), group.get("accuracy", "mixed_rand")
-    less = ours.mean < theirs.mean and not _overlap(ours, theirs) and not _learnt_less(group, baseline)
+    less = ours.mean < theirs.mean and not overlap(ours, theirs) and not _learnt_less(group, baseline)
     return not less, -swapped.mean if swapped else 0.0
 
 
@@ -81,26 +97,26 @@ def _learnt_less(group: Group, baseline: Group) -> bool:
 def _alone(group: Group) -> str:
     gap = _gap(group)
     if gap.low is None or gap.high is None:
-        return f"{group.label} has a BG-Gap of {_points(gap)}, measured without an interval."
+        return f"{group.label} has a BG-Gap of {points(gap)}, measured without an interval."
     if gap.low <= 0 <= gap.high:
-        return f"{group.label} shows no measurable reliance on backgrounds: BG-Gap {_points(gap)}."
+        return f"{group.label} shows no measurable reliance on backgrounds: BG-Gap {points(gap)}."
     if gap.high < 0:
-        return f"{group.label} does better on random backgrounds than on fitting ones: BG-Gap {_points(gap)}."
-    return f"{group.label} leans on backgrounds: on random ones it loses {_points(gap)}."
+        return f"{group.label} does better on random backgrounds than on fitting ones: BG-Gap {points(gap)}."
+    return f"{group.label} leans on backgrounds: on random ones it loses {points(gap)}."
 
 
 def _against(group: Group, baseline: Group) -> str:
     ours, theirs = _gap(group), _gap(baseline)
     if ours.hashes != theirs.hashes:
-        figure = f"BG-Gap {_points(ours)}"
+        figure = f"BG-Gap {points(ours)}"
         return f"{group.label} was measured on other images ({figure}) and cannot be set against {baseline.label}."
-    return f"{group.label} loses {_points(ours)}{_difference(ours, theirs, baseline.label)}{_cost(group, baseline)}."
+    return f"{group.label} loses {points(ours)}{_difference(ours, theirs, baseline.label)}{_cost(group, baseline)}."
 
 
 def _difference(ours: Cell, theirs: Cell, name: str) -> str:
     if ours.low is None or ours.high is None or theirs.low is None or theirs.high is None:
         return ", and without intervals that says little"
-    if _overlap(ours, theirs):
+    if overlap(ours, theirs):
         return f"; the intervals overlap, so these results do not show that it leans less or more than {name}"
     if ours.mean > theirs.mean:
         return f", more than {name}"
@@ -114,7 +130,7 @@ def _difference(ours: Cell, theirs: Cell, name: str) -> str:
 def _cost(group: Group, baseline: Group) -> str:
     """What happens to accuracy, on random backgrounds and on original images."""
     places = (("on random backgrounds", "mixed_rand"), ("on original images", "original"))
-    changes = [change for place in places if (change := _change(group, baseline, *place))]
+    changes = [found for place in places if (found := _change(group, baseline, *place))]
     words = f"; it is {' and '.join(changes)}" if changes else ""
     if _learnt_less(group, baseline):
         words += " (a model that has learnt little has little to lose)"
@@ -125,26 +141,4 @@ def _change(group: Group, baseline: Group, where: str, dataset: str) -> str:
     ours, theirs = group.get("accuracy", dataset), baseline.get("accuracy", dataset)
     if ours is None or theirs is None or ours.hashes != theirs.hashes:
         return ""
-    change = f"{100 * (ours.mean - theirs.mean):+.1f}"
-    if float(change) == 0:
-        return f"as good {where}"
-    unsure = " (the intervals overlap)" if _overlap(ours, theirs) else ""
-    return f"{change[1:]} points {'better' if change[0] == '+' else 'worse'} {where}{unsure}"
-
-
-def _overlap(a: Cell, b: Cell) -> bool:
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return True
-    return a.low <= b.high and b.low <= a.high
-
-
-def _points(cell: Cell) -> str:
-    value = f"{_percent(cell.mean)} points"
-    if cell.low is None or cell.high is None:
-        return value
-    return f"{value} (95 % interval {_percent(cell.low)} to {_percent(cell.high)})"
-
-
-def _percent(value: float) -> str:
-    text = f"{100 * value:.1f}"
-    return "0.0" if text == "-0.0" else text.replace("-", "\u2212")
+    return change(ours, theirs, where)
