@@ -148,7 +148,7 @@ def plain(value: Any) -> Any:
 
 def test_every_setting_is_listed_with_its_default() -> None:
     settings = resolve("erm", {"steps": 1})
-    sections = ("run", "data", "augmentation", "patches", "backbone", "optimizer", "schedule")
+    sections = ("run", "data", "augmentation", "patches", "backbone", "ensemble", "optimizer", "schedule")
     fields = {section: type(getattr(settings, section)).model_fields for section in sections}
     expected = {f"{s}.{key}": plain(field.default) for s, known in fields.items() for key, field in known.items()}
     assert defaults_in(DOCS / "guide" / "settings.md") == expected

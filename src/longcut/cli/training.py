@@ -75,7 +75,10 @@ def sweep(
     ] = None,
     measure: Annotated[
         str,
-        typer.Option("--measure", help="accuracy, probe, corruptions, cue-conflict, similarity, textures; by commas."),
+        typer.Option(
+            "--measure",
+            help="accuracy, selections, probe, corruptions, cue-conflict, similarity, textures; by commas.",
+        ),
     ] = "accuracy",
     stimuli: Annotated[Path | None, typer.Option("--stimuli", help="Images for the measure cue-conflict.")] = None,
     limit: Annotated[

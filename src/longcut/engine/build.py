@@ -20,6 +20,7 @@ from longcut.data.batches import Patches
 from longcut.data.loader import Normalisation
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.engine.settings import Settings, SettingsError, find_method
+from longcut.methods import ERM, GCE
 
 FROM_SCRATCH = "from scratch"
 
@@ -33,7 +34,8 @@ class Facts:
         num_samples: size of the training set.
         num_steps: length of the run.
         num_bias: how many values the bias has; 0 where it is not labelled.
-        group_counts: `[n][num_bias]` samples of each class with each bias; empty where it is not labelled.
+        group_counts: `[n][num_bias]` samples of each class with each bias; `[n][1]`, of each class, where it is not
+            labelled.
     """
 
     num_classes: int
@@ -74,6 +76,14 @@ def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True)
     except ValueError as error:
         raise SettingsError(f"method.{settings.method}: {error}") from None
     return method.to(memory_format=torch.channels_last), about
+
+
+def build_biased_classifier(settings: Settings, num_classes: int) -> Method:
+    """A model of a bias ensemble, from scratch: the biased architecture where the settings name one."""
+    backbone, chosen = _build_backbone(settings, biased=True), settings.ensemble
+    if chosen.loss == "gce":
+        return GCE(backbone, num_classes=num_classes, q=chosen.q).to(memory_format=torch.channels_last)
+    return ERM(backbone, num_classes=num_classes).to(memory_format=torch.channels_last)
 
 
 def _build_backbone(settings: Settings, *, biased: bool) -> nn.Module:

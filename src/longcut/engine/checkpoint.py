@@ -17,7 +17,7 @@ from longcut.core import Method
 from longcut.core.distributed import rank, world_size
 from longcut.core.seeding import generator_states, restore_generators
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save_checkpoint(

@@ -15,8 +15,14 @@ from longcut.engine.build import Facts, build_method
 from longcut.engine.checkpoint import load_checkpoint, restore_method
 from longcut.engine.settings import Settings, check
 
-CHECKPOINTS = {"last": "checkpoint.pt", "best_val": "best_val.pt"}
-"""File of each selection rule."""
+CHECKPOINTS = {
+    "last": "checkpoint.pt",
+    "best_val": "best_val.pt",
+    "best_val_group": "best_val_group.pt",
+    "best_test": "best_test.pt",
+}
+"""File of each selection rule: the last step; the best on the validation split, without and with its bias labels; the
+best on the test split, an oracle."""
 
 
 @dataclass(frozen=True)

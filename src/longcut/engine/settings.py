@@ -27,6 +27,7 @@ from longcut.methods import METHODS
 _FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True)
 Positive = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
+GroupMetric = Literal["unbiased", "worst_group", "bias_conflicting", "bias_conflicting_samples"]
 FACTS = ("num_classes", "num_samples", "num_steps", "num_bias", "group_counts")
 """What a constructor is told of its run, and no setting."""
 
@@ -48,6 +49,12 @@ class RunSettings(BaseModel):
     log_every: Positive = 10
     checkpoint_every: Positive | None = None
     validate_epochs: bool = True
+    validate_every: Positive | None = None
+    metric: Literal["accuracy", "class_balanced"] = "accuracy"
+    group_metric: GroupMetric = "unbiased"
+    oracle: bool = False
+    oracle_metric: Literal["accuracy", "class_balanced"] | GroupMetric | None = None
+    sample_state_every: Positive | None = None
     deterministic: bool = False
     sync_batchnorm: bool = False
 
@@ -63,6 +70,10 @@ class DataSettings(BaseModel):
     class_list: str | None = None
     balance: Literal["images", "classes"] = "images"
     limit_per_class: Positive | None = None
+    target: str | None = None
+    bias: str | None = None
+    severity: str | None = None
+    bias_labels: bool = True
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     workers: Annotated[int, Field(ge=0)] = 0
@@ -80,6 +91,18 @@ class BackboneSettings(BaseModel):
     biased: str | None = None
 
 
+class EnsembleSettings(BaseModel):
+    """Biased models that tell the bias-amplified set and the candidates apart, for methods that read those."""
+
+    model_config = _FORBID
+    models: Positive = 5
+    model_steps: Positive = 1000
+    loss: Literal["gce", "ce"] = "gce"
+    q: Annotated[float, Field(gt=0, le=1)] = 0.7
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    agreement: Positive = 3
+
+
 class Settings(BaseModel):
     """All settings of a run, checked and complete."""
 
@@ -91,13 +114,14 @@ class Settings(BaseModel):
     augmentation: BaseModel
     patches: BaseModel
     backbone: BackboneSettings
+    ensemble: EnsembleSettings
     optimizer: BaseModel
     schedule: BaseModel
     hyper_parameters: BaseModel
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `resolve` reads back."""
-        sections = ("run", "data", "augmentation", "patches", "backbone", "optimizer", "schedule")
+        sections = ("run", "data", "augmentation", "patches", "backbone", "ensemble", "optimizer", "schedule")
         plain: dict[str, Any] = {"preset": self.preset}
         plain |= {name: json.loads(getattr(self, name).model_dump_json(exclude_none=True)) for name in sections}
         return plain | {"method": {self.method: json.loads(self.hyper_parameters.model_dump_json(exclude_none=True))}}
@@ -170,10 +194,17 @@ def check(table: Mapping[str, Any], overrides: Mapping[str, Any], *, preset: str
     run = checked["run"]
     if isinstance(run, RunSettings) and (run.steps is None) == (run.epochs is None):
         faults.append("give the run's length as one of steps and epochs")
+    faults += _contradictions(checked["ensemble"])
     if faults:
         raise SettingsError("; ".join(faults))
     values_of: dict[str, Any] = {**checked, "preset": preset, "method": method}
     return Settings.model_construct(None, hyper_parameters=checked["method"], **values_of)
+
+
+def _contradictions(ensemble: BaseModel | None) -> list[str]:
+    if isinstance(ensemble, EnsembleSettings) and ensemble.agreement > ensemble.models:
+        return [f"ensemble.agreement = {ensemble.agreement}: there are only {ensemble.models} models to agree"]
+    return []
 
 
 @cache
@@ -183,6 +214,7 @@ def _models(method: str) -> dict[str, type[BaseModel]]:
         "data": DataSettings,
         "augmentation": model_of(Augmentation, without=("size",)),
         "backbone": BackboneSettings,
+        "ensemble": EnsembleSettings,
         "optimizer": model_of(create_optimizer, without=("method",)),
         "schedule": model_of(create_scheduler, without=("optimizer", "steps")),
         "patches": model_of(Patches, without=()),

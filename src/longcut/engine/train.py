@@ -121,7 +121,6 @@ class _Step:
 
     def _backward(self, steps: list[Iterator[dict[str, Tensor]]], device: str) -> dict[str, Tensor]:
         """Gradients of the next yield of every open step, and the means of its terms; empty at the end."""
-        self._optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for place, step in enumerate(steps):
             with self._synchronised(last=place == len(steps) - 1):
@@ -130,6 +129,8 @@ class _Step:
                         terms = self._advance(step)
                 except StopIteration:
                     return {}
+                if place == 0:
+                    self._optimizer.zero_grad(set_to_none=True)
                 loss = torch.stack([*terms.values()]).sum() / len(steps)
                 (loss if self._scaler is None else self._scaler.scale(loss)).backward()
             for name, term in terms.items():

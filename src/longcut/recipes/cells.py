@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.data.decoding import write_whole
 from longcut.evaluation.corruption_error import SEVERITIES, mean_accuracy, mean_corruption_error
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import Subject, row
+from longcut.recipes.array_files import write_arrays
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,7 @@ class Cells:
 
     def save(self, name: str, severity: int, cell: Cell) -> None:
         """Keep a cell; whole or not at all."""
-        buffer = io.BytesIO()
-        arrays = {name: np.asarray(value) for name, value in vars(cell).items()}
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        write_whole(self._path(name, severity), buffer.getvalue())
+        write_arrays(self._path(name, severity), **vars(cell))
 
     def all(self, names: Sequence[str]) -> dict[tuple[str, int], Cell]:
         """Every cell of some corruptions that was ever measured."""

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from longcut.core import Method
 from longcut.core.distributed import on_first_process_first
-from longcut.data.batches import Parts, TrainingData
+from longcut.data.batches import BiasedSets, Parts, TrainingData
 from longcut.data.builders.stylized_table import read_stylized
 from longcut.data.cache import open_store
 from longcut.data.class_lists import read_class_list
 from longcut.data.image_set import ImageSet, read_images, splits_of, texture_path
+from longcut.data.layouts import LayoutOptions
 from longcut.data.store import Recipe, Store
 from longcut.data.stylized import Stylized
 from longcut.engine.build import build_augmentation, build_patches
@@ -36,6 +37,8 @@ class Inputs:
     textures: Path | None = None
     stylized: Path | None = None
     cache: Path | None = None
+    ensembles: Path | None = None
+    """Where runs with equal settings share their biased models; each run has its own where None."""
     skip_bad: bool = False
 
     def table(self, settings: Settings) -> dict[str, Any]:
@@ -53,9 +56,11 @@ def training_images(settings: Settings, inputs: Inputs) -> ImageSet:
     Raises:
         ValueError: there are none, or none of two classes where the method learns from classes.
     """
-    split = "train" if splits_of(inputs.data) else None
+    options = layout_options(settings)
+    split = "train" if splits_of(inputs.data, options=options) else None
     only = read_class_list(settings.data.class_list) if settings.data.class_list else None
-    images = read_images(inputs.data, split, labelled=settings.data.labels, only=only)
+    images = read_images(inputs.data, split, labelled=settings.data.labels, only=only, options=options)
+    images = images if settings.data.bias_labels else images.without_bias()
     if len(images.classes) < 2:
         if find_method(settings.method).supervised:
             found = f"only the class {images.classes[0]!r}" if images.classes else "no class folders"
@@ -64,6 +69,11 @@ def training_images(settings: Settings, inputs: Inputs) -> ImageSet:
     if settings.data.limit_per_class:
         images = images.limit_per_class(settings.data.limit_per_class)
     return images.with_boxes(inputs.boxes) if inputs.boxes else images
+
+
+def layout_options(settings: Settings) -> LayoutOptions:
+    """What is read of a layout that holds several targets, biases or severities."""
+    return LayoutOptions(target=settings.data.target, bias=settings.data.bias, severity=settings.data.severity)
 
 
 def with_companions(settings: Settings, method: Method, inputs: Inputs, images: ImageSet, say: Say) -> ImageSet:
@@ -90,6 +100,20 @@ def with_companions(settings: Settings, method: Method, inputs: Inputs, images: 
     if needs_stylized(settings, method):
         images = _with_stylized(inputs, images, say)
     return images
+
+
+def check_labels(settings: Settings, method: Method, images: ImageSet) -> None:
+    """Refuse to train a method that reads bias labels on images of which some have none.
+
+    Raises:
+        ValueError: names one of those images.
+    """
+    if "bias" in method.needs and images.bias is not None and (images.bias < 0).any():
+        unknown = np.flatnonzero(images.bias < 0)
+        raise ValueError(
+            f"{settings.method} reads the bias of every image, and {len(unknown)} have none, "
+            f"{images.paths[unknown[0]]} for one: label them, or leave them out"
+        )
 
 
 def needs_masks(settings: Settings, method: Method) -> bool:
@@ -152,11 +176,15 @@ def _kept(images: ImageSet, there: NDArray[np.bool_], what: str, say: Say) -> Im
     return images.select(there)
 
 
+def training_store(settings: Settings, method: Method, inputs: Inputs, images: ImageSet, say: Say) -> Store:
+    """Records of the training images that could be read."""
+    return _open(settings, inputs, images, composites=needs_masks(settings, method), say=say)
+
+
 def training_data(
-    settings: Settings, method: Method, inputs: Inputs, images: ImageSet, say: Say
-) -> tuple[TrainingData, ImageSet]:
-    """Augmented batches by key, and the images that could be read."""
-    store = _open(settings, inputs, images, composites=needs_masks(settings, method), say=say)
+    settings: Settings, method: Method, inputs: Inputs, store: Store, say: Say, sets: BiasedSets | None = None
+) -> TrainingData:
+    """Augmented batches by key, with what the method needs; `sets` are those that a bias ensemble told apart."""
     needs = method.needs
     parts = Parts(
         composites="composites" in needs,
@@ -164,7 +192,7 @@ def training_data(
         non_semantic=method.non_semantic if "non_semantic" in needs else None,
         num_non_semantic=method.num_non_semantic,
     )
-    data = TrainingData(
+    return TrainingData(
         store,
         build_augmentation(settings),
         seed=settings.run.seed,
@@ -175,8 +203,8 @@ def training_data(
         composites_from=settings.data.composites,
         textures=_textures(settings, inputs, store.images, say) if parts.non_semantic == "texture" else None,
         stylized=_stylized(settings, inputs, store.images, say) if needs_stylized(settings, method) else None,
+        sets=sets,
     )
-    return data, store.images
 
 
 def _textures(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store:
@@ -194,12 +222,36 @@ def _stylized(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) ->
 
 def validation_store(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store | None:
     """Records of the validation split; None where there is none, or it is not wanted."""
-    splits = [name for name in ("val", "valid") if name in splits_of(inputs.data)]
+    splits = [name for name in ("val", "valid") if name in splits_of(inputs.data, options=layout_options(settings))]
     if not splits or not settings.run.validate_epochs or not images.classes:
         return None
+    found = _other_split(settings, inputs, images, splits[0])
+    return _open(
+        settings,
+        inputs,
+        found if settings.data.bias_labels else found.without_bias(),
+        composites=False,
+        say=say,
+    )
+
+
+def oracle_store(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store | None:
+    """Records of the test split, for a run that is told to keep what is best there; None for every other.
+
+    Raises:
+        ValueError: there is no test split.
+    """
+    if not settings.run.oracle:
+        return None
+    if "test" not in splits_of(inputs.data, options=layout_options(settings)):
+        raise ValueError(f"oracle=true keeps what is best on the test split, and {inputs.data} has none: leave it out")
+    return _open(settings, inputs, _other_split(settings, inputs, images, "test"), composites=False, say=say)
+
+
+def _other_split(settings: Settings, inputs: Inputs, images: ImageSet, split: str) -> ImageSet:
+    """A split beside the training split, with the classes of that."""
     only = images.classes if settings.data.class_list else None
-    found = read_images(inputs.data, splits[0], only=only, classes=images.classes)
-    return _open(settings, inputs, found, composites=False, say=say)
+    return read_images(inputs.data, split, only=only, classes=images.classes, options=layout_options(settings))
 
 
 def training_recipe(image_size: int, *, composites: bool) -> Recipe:

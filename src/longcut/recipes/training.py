@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn import SyncBatchNorm
-from torch.utils.data import Dataset
 
 from longcut.core import Method
 from longcut.core.distributed import on_first_process_first, rank, world_size
 from longcut.core.seeding import seed_everything
-from longcut.data.batches import EvaluationData, TrainingData
+from longcut.data.batches import TrainingData
 from longcut.data.decoding import write_image
 from longcut.data.image_set import ImageSet
-from longcut.data.loader import BatchLoader
-from longcut.data.order import Order, evaluation_keys
-from longcut.data.store import Store
+from longcut.data.loader import BatchLoader, fetcher
+from longcut.data.order import Order
 from longcut.engine.build import Facts, build_method, build_normalisation, build_optimizer
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
 from longcut.engine.launch import Stopper, find_device, find_precision, keep_memory, make_deterministic, processes
@@ -31,8 +27,21 @@ from longcut.engine.logs import ProgressLine, RunLog
 from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder
 from longcut.engine.settings import Settings
 from longcut.engine.train import check_accumulation, train
-from longcut.evaluation.collect import collect
-from longcut.recipes.inputs import Inputs, Say, training_data, training_images, validation_store, with_companions
+from longcut.recipes.array_files import write_arrays
+from longcut.recipes.bias_ensemble import BiasEnsemble, ensemble_folder
+from longcut.recipes.inputs import (
+    Inputs,
+    Say,
+    check_labels,
+    oracle_store,
+    training_data,
+    training_images,
+    training_store,
+    validation_store,
+    with_companions,
+)
+from longcut.recipes.selecting import Selector
+from longcut.recipes.watching import LossWatch
 
 
 def train_run(
@@ -81,7 +90,6 @@ class _Run:
     images: ImageSet
     device: torch.device
     say: Say
-    best: float = -1.0
 
     def prepare(self, *, with_weights: bool) -> None:
         """Read the images and make everything that the run needs; whatever is wrong is found here."""
@@ -89,17 +97,24 @@ class _Run:
         method = self._build(with_weights=with_weights)
         check_accumulation(method, run.accumulate)
         images = with_companions(self.settings, method, self.inputs, self.images, self.say)
-        self.data, self.images = training_data(self.settings, method, self.inputs, images, self.say)
+        self.store = training_store(self.settings, method, self.inputs, images, self.say)
+        self.images = self.store.images
         if self._facts() != self.facts:
             method = self._build(with_weights=with_weights)
-        self.validation = validation_store(self.settings, self.inputs, self.images, self.say)
+        check_labels(self.settings, method, self.images)
+        self.data = training_data(self.settings, method, self.inputs, self.store, self.say)
+        self.selector = Selector(
+            self.settings,
+            self.facts.num_bias,
+            validation_store(self.settings, self.inputs, self.images, self.say),
+            oracle_store(self.settings, self.inputs, self.images, self.say),
+            self.device,
+        )
         self.method = self._synchronised(method).to(self.device)
         self.order, self.steps = self._order(), self.facts.num_steps
         self.optimizer, self.scheduler = build_optimizer(self.settings, method, self.steps)
         self.precision = find_precision(run.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None
-        # Every process starts from the same weights and then draws its own dropout.
-        torch.manual_seed(run.seed * world_size() + rank())
 
     def _build(self, *, with_weights: bool) -> Method:
         """The method for the images as they are known now: which of them it can use depends on what it needs."""
@@ -109,9 +124,10 @@ class _Run:
         return method
 
     def _facts(self) -> Facts:
-        run = self.settings.run
+        run, images = self.settings.run, self.images
         steps = run.steps or max(1, round((run.epochs or 0) * self._order().steps_per_epoch))
-        return Facts(len(self.images.classes), len(self.images), steps)
+        counts = images.group_counts() or [[count] for count in images.class_counts()]
+        return Facts(len(images.classes), len(images), steps, len(images.bias_names), counts)
 
     def _order(self) -> Order:
         run = self.settings.run
@@ -127,6 +143,10 @@ class _Run:
 
     def go(self, *, resume: bool) -> bool:
         """Train from the start or from the checkpoint; whether the run is finished."""
+        if not self._tell_apart():
+            return False
+        # Every process starts from the same weights and then draws its own dropout.
+        torch.manual_seed(self.settings.run.seed * world_size() + rank())
         start = self._restore() if resume else 0
         if start >= self.steps:
             self.say(f"{self.out} is finished: {self.steps} steps are done")
@@ -134,10 +154,31 @@ class _Run:
         if rank() == 0:
             _draw_batch(self.data, self.order, self.out / "pictures" / "batch.jpg")
         self.say(self._heading(len(self.data), start))
+        for remark in self.method.remarks():
+            self.say(remark)
         return self._loop(start)
 
+    def _tell_apart(self) -> bool:
+        """Have biased models tell the samples apart, where the method reads their sets; whether that is done."""
+        if self.method.needs & {"amplified", "candidates"}:
+            shared = self.inputs.ensembles
+            folder = ensemble_folder(self.settings, self.store, shared) if shared else self.out / "ensemble"
+            sets = BiasEnsemble(self.settings, self.data, self.store, folder, self.device, self.say).sets()
+            if sets is None:
+                return False
+            self.data = training_data(self.settings, self.method, self.inputs, self.store, self.say, sets)
+        if self.method.fetches:
+            self.method.fetch = fetcher(self.data, build_normalisation(self.settings), self.device)
+        return True
+
     def _loop(self, start: int) -> bool:
-        loader = self._loader(self.data, self.order.keys(start, self.steps), self.settings.data.workers)
+        loader = BatchLoader(
+            self.data,
+            self.order.keys(start, self.steps),
+            normalisation=build_normalisation(self.settings),
+            device=self.device,
+            workers=self.settings.data.workers,
+        )
         logs = train(
             self.method,
             loader,
@@ -147,58 +188,62 @@ class _Run:
             precision=self.precision,
             accumulate=self.settings.run.accumulate,
         )
-        every = self.settings.run.checkpoint_every or self.order.steps_per_epoch
+        run, epoch = self.settings.run, self.order.steps_per_epoch
+        every, validate_every = run.checkpoint_every or epoch, run.validate_every or epoch
+        watch = LossWatch(self.order, self.images, self.out / CHECKPOINTS["last"])
         with Stopper() as stopper, self._log(start) as log, self._progress(start) as progress:
             for step, terms in enumerate(logs, start + 1):
-                last = step == self.steps
-                loss = self._write_terms(log, step, terms, progress) if step % self._log_every == 0 or last else None
+                last, loss = step == self.steps, None
+                watch.add(terms["loss"])
+                if step % run.log_every == 0 or last:
+                    watch.check(step)
+                    loss = self._write_terms(log, step, terms, progress)
                 progress.advance(step, self.order.images_per_step, loss)
-                if self.validation is not None and (step % self.order.steps_per_epoch == 0 or last):
-                    self._validate(self.validation, log, step)
+                if self.selector.active and (step % validate_every == 0 or last):
+                    self._validate(log, step)
+                if run.sample_state_every and (step % run.sample_state_every == 0 or last):
+                    self._write_sample_state(step)
                 stop = stopper.asked() and not last
                 if step % every == 0 or last or stop:
+                    watch.check(step)
                     self._save("last", step)
                 if stop:
                     self.say(f"stopped after step {step} of {self.steps}; go on with --resume")
                     return False
         return True
 
-    @property
-    def _log_every(self) -> int:
-        return self.settings.run.log_every
-
     def _write_terms(self, log: RunLog | None, step: int, terms: dict[str, Tensor], progress: ProgressLine) -> float:
-        """Read the terms (the one place where the device is waited for), log their mean over the processes."""
+        """Read the terms (the device is waited for), log their mean over the processes."""
         stacked = torch.stack([*terms.values()]).double()
         if world_size() > 1:
             dist.all_reduce(stacked)
             stacked /= world_size()
         values = dict(zip(terms, stacked.tolist(), strict=True))
-        if not math.isfinite(values["loss"]):
-            raise ValueError(f"the loss is {values['loss']} at step {step}: try a lower lr, or precision=fp32")
         if log is not None:
             log.write(step, values | {"lr": self.optimizer.param_groups[0]["lr"]}, speed=progress.speed)
         return values["loss"]
 
-    def _validate(self, store: Store, log: RunLog | None, step: int) -> None:
-        """Accuracy on the validation split; a copy of the checkpoint where it is the best so far."""
-        keys = evaluation_keys(len(store), 256)
-        loader = self._loader(EvaluationData(store, self.settings.data.image_size), keys, 0)
-        self.method.eval()
-        accuracy = torch.tensor(float(collect(self.method, loader, store.images).correct.mean()))
-        if world_size() > 1:
-            dist.broadcast(accuracy, 0)
+    def _validate(self, log: RunLog | None, step: int) -> None:
+        """Scores of the selection rules; a copy of the checkpoint for each rule by which it is the best so far."""
+        found, improved = self.selector.measure(self.method)
         if log is not None:
-            log.write(step, {"val_accuracy": float(accuracy)})
-        if float(accuracy) > self.best:
-            self.best = float(accuracy)
-            self._save("best_val", step)
+            log.write(step, found)
+        for rule in improved:
+            self._save(rule, step)
+
+    def _write_sample_state(self, step: int) -> None:
+        """What the method keeps of every sample, for analyses."""
+        state = self.method.sample_state()
+        if rank() == 0 and state:
+            arrays = {name: values.cpu().numpy() for name, values in state.items()}
+            write_arrays(self.out / "sample_state" / f"{step:08d}.npz", **arrays)
 
     def _save(self, selection: str, step: int) -> None:
         about = {
             "classes": list(self.images.classes),
-            "best": self.best,
+            "best": self.selector.best,
             "starting_weights": self.starting_weights,
+            "data_hash": self.store.digest,
             "facts": self.facts.to_dict(),
         }
         file = self.out / CHECKPOINTS[selection]
@@ -219,12 +264,8 @@ class _Run:
         state = load_checkpoint(self.out / CHECKPOINTS["last"])
         if state["about"]["classes"] != list(self.images.classes):
             raise ValueError(f"{self.out} was trained on other classes: {', '.join(state['about']['classes'])}")
-        self.best, self.starting_weights = state["about"]["best"], state["about"]["starting_weights"]
+        self.selector.best, self.starting_weights = state["about"]["best"], state["about"]["starting_weights"]
         return restore_training(self.method, state, self.optimizer, self.scheduler, self.scaler)
-
-    def _loader(self, data: Dataset[dict[str, Tensor]], keys: Any, workers: int) -> BatchLoader:
-        normalisation = build_normalisation(self.settings)
-        return BatchLoader(data, keys, normalisation=normalisation, device=self.device, workers=workers)
 
     def _log(self, start: int) -> AbstractContextManager[RunLog | None]:
         return RunLog(self.out, start) if rank() == 0 else nullcontext()

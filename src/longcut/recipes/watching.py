@@ -1,0 +1,60 @@
+"""The losses of a run, watched without waiting for the device at every step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from longcut.core.distributed import world_size
+from longcut.data.image_set import ImageSet
+from longcut.data.order import Order
+
+
+class LossWatch:
+    """Keeps the losses of the steps since it last looked at them.
+
+    Args:
+        order: of the run's batches.
+        images: that the batches are of.
+        checkpoint: file to go back to.
+    """
+
+    def __init__(self, order: Order, images: ImageSet, checkpoint: Path) -> None:
+        self._order = order
+        self._images = images
+        self._checkpoint = checkpoint
+        self._losses: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Keep the loss of a step, on the device."""
+        self._losses.append(loss)
+
+    def check(self, step: int) -> None:
+        """Look at the losses up to a step.
+
+        Raises:
+            ValueError: one is no finite number: names the first such step, images of its batch and the last checkpoint.
+        """
+        if not self._losses:
+            return
+        finite = torch.stack(self._losses).isfinite().int()
+        first = step - len(self._losses) + 1
+        self._losses.clear()
+        if world_size() > 1:
+            dist.all_reduce(finite, dist.ReduceOp.MIN)
+        if not finite.all():
+            raise ValueError(self._told(first + int(finite.argmin())))
+
+    def _told(self, step: int) -> str:
+        _, indices = next(self._order.keys(step - 1, step))
+        names = ", ".join(self._images.paths[i] for i in indices[:3])
+        more = f" and {len(indices) - 3} more" if len(indices) > 3 else ""
+        kept = self._checkpoint
+        way_back = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint was written before it"
+        return (
+            f"the loss is not finite at step {step}, whose batch holds {names}{more}: try a lower lr, or "
+            f"precision=fp32; {way_back}"
+        )
