@@ -9,7 +9,9 @@ import typer
 
 from longcut.cli.output import say
 
-Selection = Annotated[str, typer.Option("--selection", help="Which checkpoint: last or best_val.")]
+Selection = Annotated[
+    str, typer.Option("--selection", help="Which checkpoint: last, best_val, best_val_group or best_test.")
+]
 Limit = Annotated[int | None, typer.Option("--limit-per-class", min=1, help="At most so many images of each class.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and list them.")]
 

@@ -26,7 +26,7 @@ class LinearHead:
     weights_hash: str
     """Of the encoder."""
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, file: str = FILE) -> None:
         """Write it into a run's folder, whole or not at all."""
         stream = io.BytesIO()
         np.savez(
@@ -37,7 +37,7 @@ class LinearHead:
             classes=np.array(self.classes, np.str_),
             weights_hash=np.array(self.weights_hash),
         )
-        write_whole(folder / FILE, stream.getvalue())
+        write_whole(folder / file, stream.getvalue())
 
     @classmethod
     def load(cls, folder: Path, weights_hash: str) -> LinearHead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -33,7 +34,8 @@ class Subject:
     weights_hash: str
     """Of the trained weights, whatever classifies their features."""
     head: str = OWN
-    """What classifies: the model's own head, or `linear:` and the hash of a linear probe."""
+    """What classifies: the model's own head; or `linear:`, of a linear probe, or `dfr:`, of a retrained last layer, and
+    its hash."""
 
 
 def row(
@@ -48,10 +50,12 @@ def row(
 ) -> dict[str, Any]:
     """One row: the number as a sum and a count, with its interval, data, weights and selection rule.
 
-    What was measured through a linear probe is called so, as the probe's own accuracy is: `linear_<metric>`.
+    What was measured through another head than the model's own is called after its kind: `linear_<metric>`, as a linear
+    probe's own accuracy is, and `dfr_<metric>`.
     """
+    kind = subject.head.partition(":")[0]
     return {
-        "metric": metric if subject.head == OWN else f"linear_{metric}",
+        "metric": metric if kind == OWN else f"{kind}_{metric}",
         "dataset": dataset,
         "class": of_class,
         "value": measured.value,
@@ -83,6 +87,7 @@ def weights_hash(model: nn.Module) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+@functools.cache
 def commit() -> str | None:
     """Commit of the source tree that this package runs from, marked where it has changes; None outside one."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longcut.report.columns import LINEAR, dataset_title
+from longcut.report.columns import HEADS, dataset_title
 from longcut.report.compare import plain_classifier
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import in_order, main_rule, rule_title
@@ -43,7 +43,7 @@ class _Test:
     @property
     def title(self) -> str:
         """As people read it."""
-        return dataset_title(self.dataset) + " by a linear probe" * bool(self.head)
+        return " ".join([dataset_title(self.dataset), *HEADS.get(self.head, ())[1:]])
 
     def cell(self, group: Group, metric: str) -> Cell | None:
         """A measure of a method."""
@@ -52,7 +52,8 @@ class _Test:
 
 def _tests(group: Group) -> list[_Test]:
     found = [(dataset, metric) for metric, dataset, name in group.cells if name is None]
-    return [_Test(d, m.removesuffix("worst_group")) for d, m in found if m in ("worst_group", f"{LINEAR}worst_group")]
+    known = [f"{head}worst_group" for head in ("", *HEADS)]
+    return [_Test(d, m.removesuffix("worst_group")) for d, m in found if m in known]
 
 
 def _worst(group: Group, test: _Test) -> Cell | None:

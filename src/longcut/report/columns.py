@@ -31,8 +31,14 @@ _METRICS = {
 }
 GROUP_METRICS = ("class_balanced", "unbiased", "bias_aligned", "bias_conflicting", "bias_gap", "worst_group")
 """Measures over the groups of class and bias, in the order in which they are shown."""
-LINEAR = "linear_"
-"""Begins the names of what was measured through a linear probe."""
+HEADS = {"linear_": ("Linear", "by a linear probe"), "dfr_": ("DFR:", "with its last layer retrained")}
+"""What begins the names of measures through another head than the model's own; how a column and a title call it."""
+
+
+def split_head(metric: str) -> tuple[str, str]:
+    """The beginning that names a head, empty for the model's own, and the measure."""
+    head = next((head for head in HEADS if metric.startswith(head)), "")
+    return head, metric.removeprefix(head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,8 @@ class Column:
             return "BG-Gap"
         if self.metric == "mce":
             return f"mCE, {name}"
-        if self.metric.startswith(LINEAR):
-            return f"Linear {_words(self.metric.removeprefix(LINEAR)).lower()}, {name}"
-        return f"{_words(self.metric)}, {name}"
+        head, metric = split_head(self.metric)
+        return f"{HEADS[head][0]} {_words(metric).lower()}, {name}" if head else f"{_words(metric)}, {name}"
 
     @property
     def is_cosine(self) -> bool:

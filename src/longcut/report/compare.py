@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from longcut.data.challenge_layout import VARIANTS
-from longcut.report.columns import GROUP_METRICS, LINEAR, Column
+from longcut.report.columns import GROUP_METRICS, Column, split_head
 from longcut.report.groups import Cell, Group, group_runs
 from longcut.report.rules import is_oracle, rule_title
 from longcut.report.runs import RunResults
@@ -78,7 +78,7 @@ def _group_columns(measured: Set[tuple[str, str]]) -> list[Column]:
 
 
 def _is_unbiased(metric: str) -> bool:
-    return metric.removeprefix(LINEAR) == "unbiased"
+    return split_head(metric)[1] == "unbiased"
 
 
 def _order(key: tuple[str, str]) -> tuple[bool, str, int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longcut.report.columns import LINEAR, Column, dataset_title
+from longcut.report.columns import HEADS, Column, dataset_title, split_head
 from longcut.report.compare import Comparison
 from longcut.report.groups import Cell, Group
 from longcut.report.table import format_cell
@@ -29,7 +29,7 @@ class GroupTable:
 
 def group_tables(comparison: Comparison) -> list[GroupTable]:
     """A table for each data set whose groups were measured."""
-    keys = [(m, d) for g in comparison.groups for m, d, name in g.cells if m.removeprefix(LINEAR) == _METRIC]
+    keys = [(m, d) for g in comparison.groups for m, d, name in g.cells if split_head(m)[1] == _METRIC]
     return [_table(comparison, metric, dataset) for metric, dataset in dict.fromkeys(keys)]
 
 
@@ -44,7 +44,8 @@ def _table(comparison: Comparison, metric: str, dataset: str) -> GroupTable:
         found = [(cells.get(group.label), lowest[group.label]) for group in methods]
         shown = tuple((*format_cell(cell, column), cell is not None and cell.mean == least) for cell, least in found)
         rows.append((name, min(cell.n for cell in cells.values()), shown))
-    title = dataset_title(dataset) + ", by a linear probe" * metric.startswith(LINEAR)
+    head = split_head(metric)[0]
+    title = ", ".join([dataset_title(dataset), *HEADS[head][1:]] if head else [dataset_title(dataset)])
     return GroupTable(title, methods, tuple(rows), len(of_name) - len(rows))
 
 
