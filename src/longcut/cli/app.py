@@ -8,7 +8,7 @@ import sys
 import typer
 
 from longcut import __version__
-from longcut.cli import analysis, data, results, training
+from longcut.cli import analyse, analysis, data, dfr, results, tables, training
 
 app = typer.Typer(
     name="longcut",
@@ -22,8 +22,11 @@ app.command("demo")(training.demo)
 app.command("train")(training.train)
 app.command("evaluate")(results.evaluate)
 app.command("probe")(analysis.probe)
+app.command("dfr")(dfr.dfr)
 app.command("similarity")(analysis.similarity)
+app.command("analyse")(analyse.analyse)
 app.command("sweep")(training.sweep)
+app.command("table")(tables.table)
 app.command("compare")(results.compare)
 app.command("report")(results.report)
 app.add_typer(data.app, name="data")
