@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import typer
+from matplotlib.mathtext import MathTextParser
 
 from longcut.cli.app import app
 from longcut.engine.settings import FACTS, parse_value, preset_names, resolve
@@ -187,6 +188,15 @@ def test_every_field_of_a_result_is_explained() -> None:
     lines = (DOCS / "guide" / "results.md").read_text("utf-8").splitlines()
     table = "".join(line.split("|")[1] for line in lines if line.startswith("| `"))
     assert set(re.findall(r"`(\w+)`", table)) == set(fields)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "$" in page.read_text("utf-8")], ids=name)
+def test_formulas_can_be_drawn(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL)
+    parser = MathTextParser("path")
+    for block, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$]+?)\$", text, flags=re.DOTALL):
+        formula = " ".join((block or inline).split())
+        parser.parse(f"${formula.replace(chr(92) + 'frac', chr(92) + 'dfrac')}$")
 
 
 def test_every_page_can_be_reached() -> None:
