@@ -39,7 +39,7 @@ def create_backbone(
     """Make a network, by default without a classifier; its weights are drawn from torch's default generator.
 
     Its interface is timm's: `backbone(images [b,c,h,w])` gives pooled features `[b,d]`, `forward_features` the map,
-    which the `mlp`s have not.
+    which an `mlp` has not.
 
     Args:
         name: one of `SMALL` or a name of timm's (`resnet18`, `vit_tiny_patch16_224`, ...).
