@@ -14,6 +14,8 @@ NAMES = (
     "step",
     "self_supervised",
     "data_path",
+    "small_images",
+    "debiasing",
     "patches",
     "corruptions",
     "segmentation",
@@ -44,11 +46,15 @@ def _line(row: Row) -> str:
     if row.skipped:
         return f"{row.what:<80} skipped: {row.skipped}"
     unit, sign = _UNITS[row.kind], ">=" if row.kind == "times faster" else "<="
-    spread = f"{min(row.figures):.2f}..{max(row.figures):.2f}"
-    figure = f"{statistics.median(row.figures):.2f}{unit} [{spread}]"
+    spread = f"{_short(min(row.figures))}..{_short(max(row.figures))}"
+    figure = f"{_short(statistics.median(row.figures))}{unit} [{spread}]"
     bar = f"{sign} {row.bar:g}{unit}" if row.bar else "-"
     met = {None: "-", True: "yes", False: "NO"}[row.met]
     return f"{row.what:<80} {_seconds(row.ours)} {_seconds(row.other)} {figure:>24} {bar:>9}  {met}"
+
+
+def _short(figure: float) -> str:
+    return f"{figure:.2f}" if figure >= 0.1 else f"{figure:.4f}"
 
 
 def _seconds(times: tuple[float, ...]) -> str:

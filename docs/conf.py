@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from typing import Any
 
 from docutils import nodes
@@ -42,6 +43,7 @@ napoleon_custom_sections = ["Source"]
 napoleon_use_rtype = False
 
 _POINTS = 11
+logging.getLogger("matplotlib.mathtext").setLevel(logging.WARNING)  # it tells of each letter of another font
 
 
 def setup(app: Sphinx) -> None:

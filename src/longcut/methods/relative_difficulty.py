@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from longcut.queues.sample_loss import SampleLoss, normalise_together, push_together
+from longcut.queues.sample_loss import SampleLoss
+
+
+class Averages(NamedTuple):
+    """What one network's losses come to."""
+
+    table: Float[Tensor, " s"]
+    """The average of every sample, 0 where it was never seen."""
 
 
 class RelativeDifficulty(nn.Module):
@@ -21,8 +30,7 @@ class RelativeDifficulty(nn.Module):
         momentum: share of the old average in the new one.
 
     Attributes:
-        biased: the biased network's averages.
-        debiased: the debiased network's averages.
+        averages: of the biased network's losses and of the debiased one's, one table for both.
 
     Source:
         Nam et al., "Learning from failure" (NeurIPS 2020), section 3; averages and class maxima as its code has them.
@@ -30,8 +38,17 @@ class RelativeDifficulty(nn.Module):
 
     def __init__(self, num_samples: int, num_classes: int, momentum: float = 0.7) -> None:
         super().__init__()
-        self.biased = SampleLoss(num_samples, num_classes, momentum)
-        self.debiased = SampleLoss(num_samples, num_classes, momentum)
+        self.averages = SampleLoss(num_samples, num_classes, momentum, shape=(2,))
+
+    @property
+    def biased(self) -> Averages:
+        """The biased network's averages."""
+        return Averages(self.averages.table[0])
+
+    @property
+    def debiased(self) -> Averages:
+        """The debiased network's averages."""
+        return Averages(self.averages.table[1])
 
     def forward(
         self,
@@ -51,13 +68,13 @@ class RelativeDifficulty(nn.Module):
         Returns:
             Weights in [0, 1], without gradient.
         """
-        push_together([self.biased, self.debiased], [biased_losses, debiased_losses], indices, targets)
+        self.averages.push(torch.stack([biased_losses.detach(), debiased_losses.detach()]), indices, targets)
         return self.weights(targets, indices)
 
     @torch.no_grad()
     def weights(self, targets: Int[Tensor, " b"], indices: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
         """The weights of samples as the averages stand; 0 for what was never seen."""
-        biased, debiased = normalise_together([self.biased, self.debiased], indices, targets)
+        biased, debiased = self.averages.normalised(indices, targets)
         return biased / (biased + debiased + 1e-8)
 
     def sample_state(self) -> dict[str, Float[Tensor, " s"]]:
