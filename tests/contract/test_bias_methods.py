@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import copy
-import traceback
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from made_batches import CLASSES, FACTS, made_batch, made_method, small_net
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
+from two_processes import check_pair, in_pair, over_processes, part_of
 
 from longcut.core import Batch, Method
-from longcut.core.distributed import rank, world_size
 from longcut.engine import train
 from longcut.losses.entanglement import disentangling, entangling
 from longcut.losses.hsic import hsic
@@ -502,46 +498,19 @@ def run(case: str) -> dict[str, Any]:
     method = made_method(KINDS[name], "group", options)
     mine = [part_of(made_batch(8, seed=step)) for step in range(STEPS)]
     optimizer = torch.optim.SGD(method.parameter_groups(0.05), lr=0.05, momentum=0.9)
-    losses = []
-    for terms in train(method, mine, optimizer):
-        total = terms["loss"].clone()
-        if world_size() > 1:
-            dist.all_reduce(total)
-        losses.append(float(total) / world_size())
-    return {"losses": torch.tensor(losses), "state": method.state_dict()}
+    losses = torch.stack([terms["loss"] for terms in train(method, mine, optimizer)])
+    return {"losses": over_processes(losses), "state": method.state_dict()}
 
 
-def part_of(batch: Batch) -> Batch:
-    tensors: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return Batch(**{name: None if t is None else t.chunk(world_size())[rank()] for name, t in tensors.items()})
-
-
-def process(place: int, folder: str) -> None:
-    """All cases in one of two processes; what it found goes to a file."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=place, world_size=2)
-    try:
-        torch.save({case: run(case) for case in PARALLEL}, Path(folder, f"{place}.pt"))
-    except Exception:
-        Path(folder, f"{place}.txt").write_text(traceback.format_exc())
-        raise
-    finally:
-        dist.destroy_process_group()
+def parallel() -> dict[str, Any]:
+    return {case: run(case) for case in PARALLEL}
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("pair")
-    spawn(process, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{place}.pt") for place in range(2)]
+    return in_pair(parallel, tmp_path_factory.mktemp("pair"))
 
 
 @pytest.mark.parametrize("case", PARALLEL)
 def test_two_processes_equal_one(case: str, pair: list[dict[str, Any]]) -> None:
-    alone = run(case)
-    for found in pair:
-        torch.testing.assert_close(found[case]["losses"], alone["losses"], rtol=1e-4, atol=1e-5)
-        for name, tensor in alone["state"].items():
-            torch.testing.assert_close(found[case]["state"][name], tensor, rtol=1e-4, atol=1e-5, msg=f"{case} {name}")
-    for name, tensor in pair[0][case]["state"].items():
-        assert torch.equal(tensor, pair[1][case]["state"][name]), f"the processes differ in {name}"
+    check_pair(case, pair, run(case), tolerance=1e-4)

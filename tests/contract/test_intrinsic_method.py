@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import traceback
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from made_batches import CLASSES, made_batch, made_images, made_method, small_net
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
+from two_processes import check_pair, in_pair, over_processes, part_of
 
 from longcut.core import Batch
-from longcut.core.distributed import rank, world_size
 from longcut.engine import train
 from longcut.methods.intrinsic import Intrinsic
 from longcut.testing import check_method
@@ -81,11 +77,6 @@ def one_batch(step: int) -> Batch:
     )
 
 
-def share(batch: Batch) -> Batch:
-    tensors: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return Batch(**{name: t.chunk(world_size())[rank()] for name, t in tensors.items() if t is not None})
-
-
 def run(options: dict[str, Any]) -> dict[str, Any]:
     """This process's share of a few steps: the state afterwards, and the losses as means over the processes."""
     torch.manual_seed(0)
@@ -94,45 +85,26 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
     optimizer = torch.optim.SGD(method.parameter_groups(0.1), lr=0.1, momentum=0.9)
     logs = []
     torch.manual_seed(1)
-    for terms in train(method, [share(one_batch(step)) for step in range(6)], optimizer):
-        row = torch.stack([*terms.values()])
-        if world_size() > 1:
-            dist.all_reduce(row)
-        logs.append(row / world_size())
+    for terms in train(method, [part_of(one_batch(step)) for step in range(6)], optimizer):
+        logs.append(over_processes(torch.stack([*terms.values()])))
     return {"losses": torch.stack(logs), "names": [*terms], "state": method.state_dict()}
 
 
 PAIRED: dict[str, dict[str, Any]] = {"paper": {"score_limit": 0.0}, "all": {"partners": "all", "weigh_by_score": False}}
 
 
-def process(place: int, folder: str) -> None:
-    """All cases in one of two processes; what it found goes to a file."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=place, world_size=2)
-    try:
-        torch.save({case: run(options) for case, options in PAIRED.items()}, Path(folder, f"{place}.pt"))
-    except Exception:
-        Path(folder, f"{place}.txt").write_text(traceback.format_exc())
-        raise
-    finally:
-        dist.destroy_process_group()
+def paired() -> dict[str, Any]:
+    return {case: run(options) for case, options in PAIRED.items()}
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("pair")
-    spawn(process, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{place}.pt") for place in range(2)]
+    return in_pair(paired, tmp_path_factory.mktemp("pair"))
 
 
 @pytest.mark.parametrize("case", PAIRED)
 def test_two_processes_equal_one(case: str, pair: list[dict[str, Any]]) -> None:
     alone = run(PAIRED[case])
-    for found in pair:
-        torch.testing.assert_close(found[case]["losses"], alone["losses"], rtol=1e-5, atol=1e-5)
-        for name, tensor in alone["state"].items():
-            torch.testing.assert_close(found[case]["state"][name], tensor, rtol=1e-5, atol=1e-5, msg=f"{case} {name}")
-    for name, tensor in pair[0][case]["state"].items():
-        assert torch.equal(tensor, pair[1][case]["state"][name]), f"the processes differ in {name}"
+    check_pair(case, pair, alone)
     for name in ("similarity", "guided_cross_entropy", "partner_cross_entropy"):
         assert alone["losses"][-1][alone["names"].index(name)] > 0, f"{name} rests throughout"

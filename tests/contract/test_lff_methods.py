@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-import traceback
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from made_batches import CLASSES, made_batch, made_method, small_net
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
+from two_processes import check_pair, in_pair, over_processes, part_of
 
 from longcut.backbones import SmallConvNet
 from longcut.core import Batch, Method
-from longcut.core.distributed import rank, world_size
 from longcut.engine import train
 from longcut.methods import ERM
 from longcut.methods.biased_loss import amplified_mean, biased_loss
@@ -383,43 +379,23 @@ def run(case: str) -> dict[str, Any]:
     name, options = SHARED[case]
     batches = []
     for step in range(4):
-        batch = drawn_batch(step, 8)
-        tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-        parts = {key: t.chunk(world_size())[rank()] for key, t in tensors.items() if t is not None}
-        batches.append(Batch(**parts | {"images": parts["images"].float()}))
+        batch = part_of(drawn_batch(step, 8))
+        batches.append(replace(batch, images=batch.images.float()))
     method = made(name, **options)
     optimizer = torch.optim.SGD(method.parameter_groups(0.1), lr=0.1, momentum=0.9)
     losses = torch.stack([terms["loss"] for terms in train(method, batches, optimizer)])
-    if world_size() > 1:
-        dist.all_reduce(losses)
-    return {"losses": losses / world_size(), "state": method.state_dict()}
+    return {"losses": over_processes(losses), "state": method.state_dict()}
 
 
-def process(place: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=place, world_size=2)
-    try:
-        torch.save({case: run(case) for case in SHARED}, Path(folder, f"{place}.pt"))
-    except Exception:
-        Path(folder, f"{place}.txt").write_text(traceback.format_exc())
-        raise
-    finally:
-        dist.destroy_process_group()
+def shared() -> dict[str, Any]:
+    return {case: run(case) for case in SHARED}
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("pair")
-    spawn(process, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{place}.pt") for place in range(2)]
+    return in_pair(shared, tmp_path_factory.mktemp("pair"))
 
 
 @pytest.mark.parametrize("case", SHARED)
 def test_two_processes_equal_one(case: str, pair: list[dict[str, Any]]) -> None:
-    alone = run(case)
-    for found in pair:
-        torch.testing.assert_close(found[case]["losses"], alone["losses"], rtol=1e-5, atol=1e-5)
-        for name, tensor in alone["state"].items():
-            torch.testing.assert_close(found[case]["state"][name], tensor, rtol=1e-5, atol=1e-5, msg=f"{case} {name}")
-    for name, tensor in pair[0][case]["state"].items():
-        assert torch.equal(tensor, pair[1][case]["state"][name]), f"the processes differ in {name}"
+    check_pair(case, pair, run(case))

@@ -5,19 +5,16 @@ In float32 on a network without BatchNorm. All cases run in one pair of processe
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from made_batches import CLASSES, made_batch, made_method, small_net
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
+from two_processes import check_pair, in_pair, over_processes
 
 from longcut.core import Batch, Method
 from longcut.core.distributed import gather, on_first_process_first, rank, world_size
@@ -123,28 +120,13 @@ def run(case: str, accumulate: int = 1) -> dict[str, Any]:
     slices = [part for batch in batches for part in cut(batch, accumulate)]
     mine = [cut(part, world_size())[rank()] for part in slices]
     optimizer = torch.optim.SGD(method.parameter_groups(0.1), lr=0.1, momentum=0.9, weight_decay=1e-3)
-    logs = []
-    for terms in train(method, mine, optimizer, accumulate=accumulate):
-        total = terms["loss"].clone()
-        if world_size() > 1:
-            dist.all_reduce(total)
-        logs.append(float(total) / world_size())
-    return {"losses": torch.tensor(logs), "state": method.state_dict()}
+    losses = torch.stack([terms["loss"] for terms in train(method, mine, optimizer, accumulate=accumulate)])
+    return {"losses": over_processes(losses), "state": method.state_dict()}
 
 
-def process(place: int, folder: str) -> None:
-    """All cases in one of two processes; what it found goes to a file."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=place, world_size=2)
-    try:
-        found: dict[str, Any] = {case: run(case, 2 if case == "erm_accumulated" else 1) for case in CASES}
-        found |= {"failure": shared_failure(), "asked": one_is_asked(place)}
-        torch.save(found, Path(folder, f"{place}.pt"))
-    except Exception:
-        Path(folder, f"{place}.txt").write_text(traceback.format_exc())
-        raise
-    finally:
-        dist.destroy_process_group()
+def find() -> dict[str, Any]:
+    found: dict[str, Any] = {case: run(case, 2 if case == "erm_accumulated" else 1) for case in CASES}
+    return found | {"failure": shared_failure(), "asked": one_is_asked()}
 
 
 def shared_failure() -> str:
@@ -160,31 +142,24 @@ def shared_failure() -> str:
     return "nothing"
 
 
-def one_is_asked(place: int) -> list[bool]:
+def one_is_asked() -> list[bool]:
     """Whether the processes stop, before and after the second of them is asked to."""
     with Stopper() as stopper:
         before = stopper.asked()
-        if place == 1:
+        if rank() == 1:
             stopper._receive(15, None)  # type: ignore[arg-type]
         return [before, stopper.asked()]
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("pair")
-    spawn(process, (str(folder),), nprocs=2)
-    return [torch.load(folder / f"{place}.pt") for place in range(2)]
+    return in_pair(find, tmp_path_factory.mktemp("pair"))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one(case: str, pair: list[dict[str, Any]]) -> None:
     alone = run(case)
-    for found in pair:
-        torch.testing.assert_close(found[case]["losses"], alone["losses"], rtol=1e-5, atol=1e-5)
-        for name, tensor in alone["state"].items():
-            torch.testing.assert_close(found[case]["state"][name], tensor, rtol=1e-5, atol=1e-5, msg=f"{case} {name}")
-    for name, tensor in pair[0][case]["state"].items():
-        assert torch.equal(tensor, pair[1][case]["state"][name]), f"the processes differ in {name}"
+    check_pair(case, pair, alone)
     start = make(case).state_dict()
     assert any((start[name] - tensor).abs().max() > 1e-2 for name, tensor in alone["state"].items()), "nothing moved"
 
