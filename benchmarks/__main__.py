@@ -32,9 +32,10 @@ def main() -> None:
     names = parser.parse_args().names or NAMES
     if unknown := sorted(set(names) - set(NAMES)):
         parser.error(f"no benchmark is called {unknown[0]}: take {', '.join(NAMES)}")
-    from longcut.engine.launch import keep_memory  # here: worker processes import this module anew
+    from longcut.engine.launch import flush_denormals, keep_memory  # here: worker processes import this module anew
 
     keep_memory()
+    flush_denormals()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of pairs timed in turns")
     print(f"{'what':<80} {'ours':>9} {'other':>9} {'figure [min..max]':>24} {'bar':>9}  met", flush=True)
     for name in names:

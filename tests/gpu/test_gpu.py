@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +16,15 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from longcut.backbones import SmallConvNet
-from longcut.core import Batch
+from longcut.core import Batch, Method
 from longcut.core.distributed import gather, rank, world_size
 from longcut.engine import train
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.engine.train import Precision
-from longcut.methods import CLAD
+from longcut.methods import CLAD, METHODS
 from longcut.negatives import patch_negatives
-from longcut.queues import ClassQueue
+from longcut.queues import BiasNegatives, ClassQueue, SampleLoss
 from longcut.testing import check_method
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that CUDA finds")
@@ -70,11 +74,92 @@ def test_a_step_waits_for_nothing() -> None:
     optimizer = create_optimizer(method, name="sgd")
     steps = train(method, [batch] * 3, optimizer, precision="bf16")
     next(steps)
+    with waiting_refused():
+        next(steps)
+
+
+@contextmanager
+def waiting_refused() -> Iterator[None]:
     torch.cuda.set_sync_debug_mode("error")
     try:
-        next(steps)
+        yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+FACTS: dict[str, Any] = {
+    "num_classes": CLASSES,
+    "num_samples": 100,
+    "num_steps": 10,
+    "num_bias": 2,
+    "group_counts": [[40, 4]] * CLASSES,
+}
+DEBIASING: dict[str, dict[str, Any]] = {
+    "lff": {},
+    "disent": {"swap_start": 0},
+    "intrinsic": {"reference_step": 0, "guidance_step": 0},
+    "group_dro": {},
+    "end": {},
+    "rebias": {},
+}
+
+
+def debiasing_method(name: str) -> Method:
+    signature = inspect.signature(METHODS[name]).parameters
+    nets = [SmallConvNet((8, 16, 16), (2, 2, 2)) for p in signature.values() if p.kind is not p.KEYWORD_ONLY]
+    return METHODS[name](*nets, **{fact: FACTS[fact] for fact in FACTS if fact in signature}, **DEBIASING[name])
+
+
+def biased_batch(seed: int = 0) -> Batch:
+    batch, aligned = made_batch(seed=seed), torch.arange(8) % 4 != 3
+    return replace(batch, bias=(~aligned).long(), amplified=aligned, candidates=~aligned)
+
+
+@pytest.mark.parametrize("name", DEBIASING)
+def test_a_debiasing_step_waits_for_nothing(name: str) -> None:
+    """Nor do the tables that it keeps of all samples; partners are on the GPU already."""
+    method, batch = debiasing_method(name).cuda(), biased_batch().to("cuda")
+    images = torch.randn(FACTS["num_samples"], 3, 16, 16, device="cuda")
+    method.fetch = lambda indices, step: images[indices]
+    steps = train(method, [batch] * 3, create_optimizer(method, name="sgd"), precision="bf16")
+    next(steps)
+    with waiting_refused():
+        next(steps)
+
+
+@pytest.mark.parametrize("name", DEBIASING)
+def test_debiasing_methods_keep_to_the_contract_on_a_gpu(name: str) -> None:
+    images = torch.randn(FACTS["num_samples"], 3, 16, 16, device="cuda")
+
+    def make() -> Method:
+        method = debiasing_method(name).cuda()
+        method.fetch = lambda indices, step: images[indices]
+        return method
+
+    check_method(make, biased_batch().to("cuda"), num_classes=CLASSES, lr=1e-2)
+
+
+def test_what_is_kept_of_samples_is_the_same_on_both_devices() -> None:
+    generator = torch.Generator().manual_seed(0)
+    averages, negatives = SampleLoss(100, CLASSES), BiasNegatives(100, CLASSES)
+    on_gpu = copy.deepcopy(averages).cuda(), copy.deepcopy(negatives).cuda()
+    for step in range(20):
+        indices = torch.randint(100, (24,), generator=generator)
+        losses, uniforms = torch.rand(2, 24, generator=generator)
+        batch = losses + step, indices, indices % CLASSES
+        averages.push(*batch)
+        negatives.update(*batch, indices % 2 == 0, referenced=step > 5)
+        moved = [each.cuda() for each in batch]
+        on_gpu[0].push(*moved)
+        on_gpu[1].update(*moved, (indices % 2 == 0).cuda(), referenced=step > 5)
+        torch.testing.assert_close(on_gpu[0].class_maxima().cpu(), averages.class_maxima())
+        shares = on_gpu[0].normalised(*moved[1:])
+        torch.testing.assert_close(shares.cpu(), averages.normalised(*batch[1:]))
+        drawn, found = on_gpu[1].sample(moved[2], uniforms.cuda())
+        expected, there = negatives.sample(batch[2], uniforms)
+        assert torch.equal(found.cpu(), there)
+        assert torch.equal(drawn.cpu()[there], expected[there])
+    assert there.all()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
@@ -153,8 +238,5 @@ def test_patch_negatives_are_those_of_the_cpu_and_wait_for_nothing() -> None:
     assert torch.equal(expected, found.cpu())
     images, generator = images.cuda(), torch.Generator("cuda").manual_seed(0)
     patch_negatives(images, generator=generator)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waiting_refused():
         patch_negatives(images, generator=generator)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

@@ -96,7 +96,7 @@ class BiasNegatives(nn.Module):
             return
         references = torch.where(self.has_reference[indices], self.references[indices], averages)
         self.references[indices] = references
-        self.has_reference[indices] = True
+        self.has_reference.index_fill_(0, indices, True)
         self.scores[indices] = torch.lerp(self.scores[indices], averages - references, self.score_rate)  # eq. 2
 
     def members(self, among: Members = "negatives") -> Bool[Tensor, " s"]:

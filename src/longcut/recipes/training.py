@@ -22,7 +22,15 @@ from longcut.data.loader import BatchLoader, fetcher
 from longcut.data.order import Order
 from longcut.engine.build import Facts, build_method, build_normalisation, build_optimizer
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
-from longcut.engine.launch import Stopper, find_device, find_precision, keep_memory, make_deterministic, processes
+from longcut.engine.launch import (
+    Stopper,
+    find_device,
+    find_precision,
+    flush_denormals,
+    keep_memory,
+    make_deterministic,
+    processes,
+)
 from longcut.engine.logs import ProgressLine, RunLog
 from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder
 from longcut.engine.settings import Settings
@@ -70,6 +78,7 @@ def train_run(
         on_first_process_first(lambda: check_run_folder(out, table, resume=resume or rank() != 0))
         if device.type == "cpu":
             keep_memory()
+            flush_denormals()
         if settings.run.deterministic:
             make_deterministic()
         run = _Run(settings, inputs, out, images, device, say)
