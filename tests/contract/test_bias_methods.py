@@ -281,7 +281,7 @@ def test_colours_are_sorted_as_by_loops_and_black_is_left_out() -> None:
         for sample in range(2):
             for y in range(3):
                 for x in range(4):
-                    value = float(images[sample, channel, 2 * y, 2 * x])
+                    value = float(images[sample, channel, 2 * y + 1, 2 * x + 1])  # the middle of 2 x 2
                     expected = -1 if value == low else min(int((value - low) / (high - low) * 5), 4)
                     assert found[sample, channel, y, x] == expected
 

@@ -202,10 +202,10 @@ def test_the_relative_difficulty_is_a_share_of_two_shares() -> None:
     assert weights.tolist() == pytest.approx([1 / (1 + 0.25), 0.5 / (0.5 + 1), 1.0], rel=1e-6)
     assert not weights.requires_grad
     assert torch.equal(difficulty.weights(targets, indices), weights)
-    assert difficulty.biased.table.tolist() == [1.0, 0.0, 0.5, 0.0, 2.0]
-    assert difficulty.debiased.table.tolist() == pytest.approx([0.4, 0.0, 0.0, 0.0, 0.1])
+    assert difficulty.averages.losses[0].tolist() == [1.0, 0.0, 0.5, 0.0, 2.0]
+    assert difficulty.averages.losses[1].tolist() == pytest.approx([0.4, 0.0, 0.0, 0.0, 0.1])
     difficulty(torch.zeros(3), torch.zeros(3), targets, indices)
-    assert difficulty.biased.table.tolist() == [0.5, 0.0, 0.25, 0.0, 1.0]
+    assert difficulty.averages.losses[0].tolist() == [0.5, 0.0, 0.25, 0.0, 1.0]
 
 
 # Limits in which two methods are one.

@@ -134,6 +134,7 @@ def test_which_networks_pool_by_the_mean(name: str, expected: bool) -> None:
         ((), True),
         ((nn.ReLU(),), False),
         ((nn.LayerNorm(D),), False),
+        ((nn.BatchNorm1d(D),), False),  # which changes nothing until it has seen a batch
         ((nn.Linear(D, 2 * D),), False),
         ((nn.Linear(D + 1, D),), False),  # a head that cannot read such a map
         ((nn.Dropout(0.5),), True),

@@ -11,8 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from longcut.attribution import class_activation
 from longcut.core import Batch
-from longcut.methods.guidance import common_feature_score, intrinsic_weight, relative_exploitation, see
+from longcut.methods.guidance import (
+    Guidance,
+    common_feature_score,
+    compare,
+    intrinsic_weight,
+    relative_exploitation,
+)
 from longcut.methods.intrinsic import Intrinsic
 
 SAMPLES, CLASSES, SIZE, DIM = 12, 3, 8, 4
@@ -34,6 +41,12 @@ def made_maps(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     z, noise = (torch.randn(B, D, Y, X, generator=generator, dtype=torch.float64).relu() for _ in range(2))
     partner = z.roll((1, 2), (2, 3)) + 0.4 * noise  # the partner has something in common, at other places
     return z, partner, torch.randn(3, D, generator=generator, dtype=torch.float64), torch.arange(B) % 3
+
+
+def see(z: Tensor, partner: Tensor, weight: Tensor, targets: Tensor, tau: float = 1.0) -> Guidance:
+    """The guidance of pairs, where a linear head reads the mean over the map."""
+    own, others = (class_activation(each, weight, targets) for each in (z, partner))
+    return compare(z, partner, own, others, tau)
 
 
 def places(z: Tensor) -> list[list[list[float]]]:
@@ -427,6 +440,23 @@ def test_ie_of_one_turns_the_guidance_off() -> None:
     assert all((gradient == 0).all() for gradient in gradients.values())
 
 
+def test_explanations_are_of_one_image_and_leave_the_head_alone() -> None:
+    """Neither BatchNorm's statistics of a batch nor dropout are in E, and to look at maps is no pass of training."""
+    method = guided_method(after=lambda: nn.Sequential(nn.BatchNorm1d(DIM), nn.Dropout(0.5)), partners="all")
+    maps = method.backbone.forward_features(images_of(torch.arange(4), 0))
+    targets, state = torch.arange(4) % CLASSES, copy.deepcopy(method.backbone.state_dict())
+    method.backbone.after[1].eval()  # as a part that is kept out of training: it stays so
+    modes = [module.training for module in method.modules()]
+    torch.manual_seed(0)
+    found, drawn = method._exploitation(maps, targets), torch.get_rng_state()
+    alone = torch.cat([method._exploitation(maps[k : k + 1], targets[k : k + 1]) for k in range(4)])
+    torch.testing.assert_close(found, alone)
+    torch.manual_seed(0)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert [module.training for module in method.modules()] == modes
+    assert all(torch.equal(tensor, state[name]) for name, tensor in method.backbone.state_dict().items())
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_what_is_not_enhanced_has_no_similarity(layout: torch.memory_format) -> None:
     """Not even by rounding: the gradient of an absolute value does not know small from large."""
@@ -490,6 +520,7 @@ def test_remarks_tell_of_phases_that_do_not_come() -> None:
         ({"score_limit": -0.5}, "score_limit must be 0 or more"),
         ({"score_rate": 0.0}, "score_rate must be above 0"),
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
+        ({"partners": "candidate"}, "partners must be one of negatives, candidates, all, not 'candidate'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], said: str) -> None:

@@ -39,7 +39,7 @@ def test_maxima_come_down_in_every_block(num_classes: int) -> None:
     averages = SampleLoss(SAMPLES, num_classes)
     for batch in made_batches():
         pushed(averages, [batch])
-        assert averages.class_maxima().tolist() == maxima_by_loop(averages, averages.table)
+        assert averages.class_maxima().tolist() == maxima_by_loop(averages, averages.losses)
 
 
 def test_several_networks_at_once_equal_each_alone() -> None:
@@ -49,7 +49,7 @@ def test_several_networks_at_once_equal_each_alone() -> None:
     shares = both.normalised(indices, indices * 7 % 3)
     for network in range(2):
         alone = pushed(SampleLoss(SAMPLES, 3), [(losses[network], rows) for losses, rows in batches])
-        assert torch.equal(both.table[network], alone.table)
+        assert torch.equal(both.losses[network], alone.losses)
         assert torch.equal(both.class_maxima()[network], alone.class_maxima())
         assert torch.equal(shares[network], alone.normalised(indices, indices * 7 % 3))
 

@@ -50,7 +50,7 @@ def test_it_equals_a_dictionary(case: tuple[float, Pushes]) -> None:
         assert found.tolist() == pytest.approx([rows[index] for index in indices.tolist()], abs=1e-6)
 
     table = [rows.get(index, 0.0) for index in range(SAMPLES)]
-    assert averages.table.tolist() == pytest.approx(table, abs=1e-6)
+    assert averages.losses.tolist() == pytest.approx(table, abs=1e-6)
     assert averages.seen.tolist() == [index in rows for index in range(SAMPLES)]
     assert averages.targets.tolist() == [LABELS[index] if index in rows else -1 for index in range(SAMPLES)]
     maxima = [max((table[i] for i in range(SAMPLES) if LABELS[i] == label), default=0.0) for label in range(CLASSES)]
@@ -86,7 +86,7 @@ def test_a_checkpoint_carries_on() -> None:
     other.load_state_dict({name: tensor.clone() for name, tensor in averages.state_dict().items()})
     for each in (averages, other):
         push(each, [4.0, 0.5], [3, 1])
-    assert torch.equal(averages.table, other.table)
+    assert torch.equal(averages.losses, other.losses)
     assert torch.equal(averages.class_maxima(), other.class_maxima())
 
 
@@ -97,7 +97,7 @@ def test_nothing_in_it_has_a_gradient_and_all_of_it_is_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = averages.push(losses * 2, positions, labels(positions))
         shares = averages.normalised(positions, labels(positions))
-    for tensor in (found, averages.table, shares, averages.class_maxima()):
+    for tensor in (found, averages.losses, shares, averages.class_maxima()):
         assert tensor.dtype == torch.float32
         assert not tensor.requires_grad
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -55,19 +59,45 @@ def pools_by_mean(backbone: nn.Module) -> bool:
     """Whether a backbone's pooled features are the mean over its map, so that the closed form applies.
 
     It is tried out on made maps: small networks and timm's ResNets pool by the mean, others have a normalisation or
-    further layers behind it. Nothing of the backbone changes and nothing is drawn from torch's generators.
+    further layers behind it, which may change nothing only as long as they are new. Nothing of the backbone changes
+    and nothing is drawn from torch's generators.
     """
-    modes = [(module, module.training) for module in backbone.modules()]
     first = next(backbone.parameters(), torch.empty(0))
     generator = torch.Generator().manual_seed(0)
     # Of both signs and with a mean away from zero: what clips, squashes or normalises does not pass for a mean.
     maps = torch.randn(2, int(backbone.num_features), 2, 3, generator=generator).to(first) + 0.5  # type: ignore[arg-type]
     try:
-        pooled = pool(backbone.eval(), maps)
+        with evaluation_mode(backbone), _layers_called(backbone) as called:
+            pooled = pool(backbone, maps)
     except RuntimeError:  # a head that is built for one size of map
         return False
+    means = maps.mean(dim=(2, 3))
+    return not called and pooled.shape == means.shape and torch.allclose(pooled, means, rtol=1e-3, atol=1e-3)
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode: nothing is drawn and no statistics move. Then each part is in its mode again."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
     finally:
         for module, mode in modes:
             module.training = mode
-    means = maps.mean(dim=(2, 3))
-    return pooled.shape == means.shape and torch.allclose(pooled, means, rtol=1e-3, atol=1e-3)
+
+
+@contextmanager
+def _layers_called(network: nn.Module) -> Iterator[list[nn.Module]]:
+    """The modules with parameters or statistics of their own that run meanwhile."""
+    called: list[nn.Module] = []
+    hooks = [
+        module.register_forward_hook(lambda module, *_: called.append(module))
+        for module in network.modules()
+        if any(True for _ in chain(module.parameters(recurse=False), module.buffers(recurse=False)))
+    ]
+    try:
+        yield called
+    finally:
+        for hook in hooks:
+            hook.remove()

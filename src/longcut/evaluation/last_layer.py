@@ -86,7 +86,7 @@ def retrain_last_layer(
         ValueError: there is no C, one of them is not positive, or nothing is to be fitted.
 
     Source:
-        Kirichenko et al. (ICLR 2023), section 4 and the values of the authors' code for Waterbirds.
+        Kirichenko et al. (ICLR 2023), with the values of C that the authors' code has for Waterbirds.
     """
     if not inverse_strengths or min(inverse_strengths) <= 0 or repeats < 1:
         raise ValueError(

@@ -7,6 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from longcut.losses.mass import at_least_float32
+
 
 def generalized_cross_entropy(
     logits: Float[Tensor, "b n"], targets: Int[Tensor, " b"], q: float = 0.7, *, authors_gce: bool = False
@@ -37,8 +39,7 @@ def generalized_cross_entropy(
         (NeurIPS 2018), section 3.2; Nam et al., "Learning from failure" (NeurIPS 2020), section 3.
     """
     check_exponent(q)
-    precise = logits if logits.dtype == torch.float64 else logits.float()
-    losses = functional.cross_entropy(precise, targets, reduction="none")
+    losses = functional.cross_entropy(at_least_float32(logits), targets, reduction="none")
     if authors_gce:
         return q * torch.exp(-q * losses.detach()) * losses
     # p^q = e^(-q CE), and expm1 keeps the digits that 1 - p^q loses where it is near 0: with a small q, always.

@@ -26,7 +26,8 @@ class CoOccurrence(nn.Module):
         dim: length of the descriptor.
 
     Source:
-        Wang et al., "Learning robust representations by projecting superficial statistics out" (ICLR 2019), section 3.
+        Wang et al., "Learning robust representations by projecting superficial statistics out" (ICLR 2019); in its code
+        y is the neighbour's difference to the pixel, and the sum is not divided.
     """
 
     def __init__(self, levels: int, dim: int) -> None:

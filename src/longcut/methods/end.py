@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +17,7 @@ from longcut.core import Batch, Method
 from longcut.core.distributed import gather
 from longcut.core.features import feature_dim
 from longcut.losses.entanglement import disentangling, entangling
+from longcut.losses.mass import at_least_float32
 from longcut.methods.bias_labels import check_bias_labels
 from longcut.methods.gathered import gather_with_gradient
 
@@ -74,9 +76,8 @@ class EnD(Method):
         return logits
 
 
-def _cosines(features: Tensor) -> Tensor:
+def _cosines(features: Float[Tensor, "b d"]) -> Float[Tensor, "k k"]:
     """Of all pairs of the global batch, with gradient for both of a pair: each process computes the whole."""
     with torch.autocast(features.device.type, enabled=False):
-        precise = features if features.dtype == torch.float64 else features.float()
-        units = gather_with_gradient(functional.normalize(precise, dim=1))
+        units = gather_with_gradient(functional.normalize(at_least_float32(features), dim=1))
         return units @ units.T

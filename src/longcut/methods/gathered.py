@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from longcut.core.distributed import gather, rank, world_size
+from longcut.losses.mass import at_least_float32
 
 
 def own_rows(tensor: Tensor) -> Tensor:
@@ -48,8 +49,7 @@ def similarities_to_all(
         The cosines, whose columns are in the order of the ranks, and the column of each row itself.
     """
     with torch.autocast(embeddings.device.type, enabled=False):
-        precise = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
-        units = functional.normalize(precise, dim=1)
+        units = functional.normalize(at_least_float32(embeddings), dim=1)
         similarities = units @ gather_with_gradient(units).T
     return similarities, torch.arange(len(units), device=units.device) + rank() * len(units)
 

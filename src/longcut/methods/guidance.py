@@ -13,8 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from longcut.attribution import class_activation
-
 
 class Guidance(NamedTuple):
     """What a pair of images says of the places of the first one's map, and each step on the way there."""
@@ -98,23 +96,3 @@ def compare(
     at_match = partner_exploitation.flatten(1).gather(1, matches)
     relative = relative_exploitation(exploitation.flatten(1), at_match, tau).reshape_as(common)
     return Guidance(exploitation, partner_exploitation, common, relative, intrinsic_weight(common, relative))
-
-
-def see(
-    features: Float[Tensor, "b d y x"],
-    partner: Float[Tensor, "b d y x"],
-    weight: Float[Tensor, "n d"],
-    targets: Int[Tensor, " b"],
-    tau: float = 1.0,
-) -> Guidance:
-    """The guidance of pairs of images, where a linear head reads the mean over the map.
-
-    Args:
-        features: z, maps of the images.
-        partner: maps of their partners.
-        weight: of the linear head.
-        targets: the class that each pair has in common.
-        tau: amplification factor.
-    """
-    own, others = (class_activation(each, weight, targets) for each in (features, partner))
-    return compare(features, partner, own, others, tau)

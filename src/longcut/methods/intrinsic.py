@@ -7,13 +7,13 @@ class-discerning common attributes in bias-contrastive pair", CVPR 2024. Equatio
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from longcut.attribution import class_activation, grad_cam, pools_by_mean
+from longcut.attribution import class_activation, evaluation_mode, grad_cam, pools_by_mean
 from longcut.core import Batch, Method
 from longcut.core.distributed import world_size
 from longcut.core.features import check_feature_map, feature_dim, feature_map, pool
@@ -50,8 +50,8 @@ class Intrinsic(Method):
         guidance_step: T2, from which on there are partners.
         tau: amplification factor of equation 5. The paper does not give it.
         similarity_weight: lambda_sim.
-        score_limit: the score as a weight is at most this. Chosen on held-out data, since on some sets the scores reach
-            ten times those of the paper; 0 is the paper's, without a limit.
+        score_limit: the score as a weight is at most this. Chosen on held-out data, since on some sets scores reach ten
+            times those that the paper tells of; 0 is the paper's, without a limit.
         partners: whence they come: "negatives" (D^BN), "candidates", or "all" samples.
         weigh_by_score: weigh the losses of a pair by its partner's score.
         guide: with the guidance loss, the terms `similarity` and `guided_cross_entropy`.
@@ -60,7 +60,7 @@ class Intrinsic(Method):
         joint_forward: images and partners in one pass; BatchNorm then sees their joint statistics.
 
     Raises:
-        ValueError: the backbone has no map of features, a number is out of its range, or T2 comes before T1.
+        ValueError: the backbone has no map of features, an option is out of its range, or T2 comes before T1.
     """
 
     needs = frozenset({"amplified", "candidates"})
@@ -94,6 +94,8 @@ class Intrinsic(Method):
         for name, value in (("tau", tau), ("similarity_weight", similarity_weight), ("score_limit", score_limit)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be 0 or more, not {value}")
+        if partners not in get_args(Members):
+            raise ValueError(f"partners must be one of {', '.join(get_args(Members))}, not {partners!r}")
         if not 0 <= reference_step <= guidance_step:
             raise ValueError(
                 f"the guidance draws partners by scores: reference_step={reference_step} must be from 0 to "
@@ -129,8 +131,10 @@ class Intrinsic(Method):
             biased.detach(), batch.indices, batch.targets, batch.candidates, step >= self.reference_step
         )
         terms = {"biased_cross_entropy": amplified_mean(biased, batch.amplified)}
-        debiased = self._guided_terms if step >= self.guidance_step else self._plain_terms
-        yield terms | debiased(batch, biased.detach(), step)
+        if step < self.guidance_step:
+            yield terms | self._plain_terms(batch, biased.detach())
+        else:
+            yield terms | self._guided_terms(batch, biased.detach(), step)
 
     def encode(self, images: Tensor) -> Tensor:
         """Pooled features of the debiased network."""
@@ -164,7 +168,7 @@ class Intrinsic(Method):
             if getattr(self, name) >= self.num_steps
         )
 
-    def _plain_terms(self, batch: Batch, biased: Tensor, step: int) -> dict[str, Tensor]:
+    def _plain_terms(self, batch: Batch, biased: Tensor) -> dict[str, Tensor]:
         """Before T2: equation 8 alone."""
         logits = self(batch.images)
         losses = self._losses(logits, batch)
@@ -230,7 +234,8 @@ class Intrinsic(Method):
     def _exploitation(self, features: Tensor, targets: Tensor) -> Tensor:
         if self._mean_pooled:
             return class_activation(features, self.head.weight, targets)
-        return grad_cam(features, lambda maps: self.classify(self._pool(maps)), targets)
+        with evaluation_mode(self.backbone):  # else BatchNorm behind the map would mix the batch's images
+            return grad_cam(features, lambda maps: self.classify(self._pool(maps)), targets)
 
     def _pool(self, features: Tensor) -> Tensor:
         return pool(self.backbone, features)

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from longcut.core import Batch, Method
 from longcut.core.distributed import gather, world_size
 from longcut.core.features import check_feature_map, feature_dim, feature_map, pool
+from longcut.losses.mass import at_least_float32
 from longcut.methods.checks import check_counts
 
 CHANNELS = 3
@@ -84,14 +86,15 @@ class LNL(Method):
         logits: Tensor = self.head(features)
         return logits
 
-    def _negative_entropy(self, features: Tensor) -> Tensor:
+    def _negative_entropy(self, features: Float[Tensor, "b d y x"]) -> Tensor:
         """Mean over places and channels, with gradient for the features and not for the adversary."""
         weight, bias = self.bias_head.weight.detach(), self.bias_head.bias
         logits = functional.conv2d(features, weight, None if bias is None else bias.detach())
-        logs = functional.log_softmax(self._by_channel(logits), dim=-1)
+        # Near its maximum the entropy's gradient is a difference of nearly equal numbers: not in half precision.
+        logs = functional.log_softmax(at_least_float32(self._by_channel(logits)), dim=-1)
         return (logs.exp() * logs).sum(dim=-1).mean()
 
-    def _bias_loss(self, features: Tensor, colours: Tensor) -> Tensor:
+    def _bias_loss(self, features: Float[Tensor, "b d y x"], colours: Int[Tensor, "b 3 y x"]) -> Tensor:
         """Of each channel the mean over the places of the global batch that count, and their sum."""
         logits = self._by_channel(self.bias_head(features)).flatten(end_dim=-2)
         losses = functional.cross_entropy(logits, colours.flatten(), ignore_index=-1, reduction="none")
@@ -99,27 +102,27 @@ class LNL(Method):
         sums = losses.view(colours.shape).sum(dim=(0, 2, 3))
         return (sums * world_size() / counts.clamp(min=1)).sum()
 
-    def _by_channel(self, logits: Tensor) -> Tensor:
-        """`[b, 3 * bins, y, x]` as `[b, 3, y, x, bins]`."""
+    def _by_channel(self, logits: Float[Tensor, "b channels_bins y x"]) -> Float[Tensor, "b 3 y x bins"]:
         return logits.unflatten(1, (CHANNELS, self.bins)).movedim(2, -1)
 
 
 @torch.no_grad()
-def sort_colours(images: Tensor, height: int, width: int, bins: int) -> Tensor:
+def sort_colours(images: Float[Tensor, "b 3 h w"], height: int, width: int, bins: int) -> Int[Tensor, "b 3 y x"]:
     """The bin of each channel at each place of a smaller map.
 
     Args:
-        images: `[b, 3, h, w]`, normalised or not.
+        images: normalised or not.
         height: of the map.
         width: of the map.
         bins: equal parts between the channel's lowest and highest value of the global batch.
 
     Returns:
-        `[b, 3, height, width]` integers; -1 where the value is the lowest: black.
+        0 to `bins - 1`; -1 where the value is the lowest: black.
     """
     lowest = gather(images.amin(dim=(0, 2, 3))[None]).amin(dim=0)[:, None, None]
     highest = gather(images.amax(dim=(0, 2, 3))[None]).amax(dim=0)[:, None, None]
-    values = functional.interpolate(images, size=(height, width))  # the nearest pixel, as the authors
+    # The pixel in the middle of each place, as Pillow's nearest; torch's plain "nearest" is the one in its corner.
+    values = functional.interpolate(images, size=(height, width), mode="nearest-exact")
     shares = (values - lowest) / (highest - lowest).clamp(min=1e-6)
     sorted_values = (shares * bins).long().clamp(max=bins - 1)
     return torch.where(values <= lowest, -1, sorted_values)

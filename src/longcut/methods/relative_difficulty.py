@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from longcut.queues.sample_loss import SampleLoss
-
-
-class Averages(NamedTuple):
-    """What one network's losses come to."""
-
-    table: Float[Tensor, " s"]
-    """The average of every sample, 0 where it was never seen."""
 
 
 class RelativeDifficulty(nn.Module):
@@ -39,16 +30,6 @@ class RelativeDifficulty(nn.Module):
     def __init__(self, num_samples: int, num_classes: int, momentum: float = 0.7) -> None:
         super().__init__()
         self.averages = SampleLoss(num_samples, num_classes, momentum, shape=(2,))
-
-    @property
-    def biased(self) -> Averages:
-        """The biased network's averages."""
-        return Averages(self.averages.table[0])
-
-    @property
-    def debiased(self) -> Averages:
-        """The debiased network's averages."""
-        return Averages(self.averages.table[1])
 
     def forward(
         self,
@@ -79,4 +60,5 @@ class RelativeDifficulty(nn.Module):
 
     def sample_state(self) -> dict[str, Float[Tensor, " s"]]:
         """Both tables of averages, as `Method.sample_state` gives them."""
-        return {"biased_loss": self.biased.table, "debiased_loss": self.debiased.table}
+        biased, debiased = self.averages.losses
+        return {"biased_loss": biased, "debiased_loss": debiased}

@@ -24,6 +24,9 @@ class SampleLoss(nn.Module):
         shape: of the losses of one sample, `(2,)` for those of two networks. It stands before all the shapes below,
             which are those of a single loss.
 
+    Attributes:
+        losses: the average of every sample, 0 where it was never seen.
+
     Raises:
         ValueError: a size is below 1, or the momentum is not in [0, 1).
 
@@ -55,11 +58,6 @@ class SampleLoss(nn.Module):
         self._block = max(_BLOCK, num_classes)
         self.register_buffer("tops", torch.zeros(*shape, num_classes, -(-num_samples // self._block)), persistent=False)
         self.register_load_state_dict_post_hook(_look_everywhere)
-
-    @property
-    def table(self) -> Float[Tensor, "*shape s"]:
-        """The average of every sample, 0 where it was never seen; later pushes change it."""
-        return self.losses
 
     @torch.no_grad()
     def push(

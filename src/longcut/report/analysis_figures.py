@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.data.decoding import write_whole
-from longcut.report.distributions import check_figure
+from longcut.report.distributions import write_figure
 from longcut.report.plots import COLOURS
 
 if TYPE_CHECKING:
@@ -33,18 +31,6 @@ TITLES = {
     "biased_loss": "Biased network's loss",
     "debiased_loss": "Debiased network's loss",
 }
-_RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "longcut analysis",
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.parse_math": False,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
-_DPI = 150
 _TILE = 1.35  # inches
 _MARKED = 30  # steps up to which each is drawn as a point too
 _GREY = np.array([0.299, 0.587, 0.114])
@@ -79,7 +65,7 @@ def draw_curves(curves: Sequence[Curve], path: Path, *, marks: Mapping[str, int]
         path: ends in `.svg` or `.png`.
         marks: steps that get a line, by name.
     """
-    _with_figure(path, (3.6 * len(curves), 2.9), lambda figure: _draw_panels(figure, curves, marks))
+    write_figure(path, (3.6 * len(curves), 2.9), lambda figure: _draw_panels(figure, curves, marks))
 
 
 def draw_pairs(pairs: Sequence[Pair], path: Path) -> None:
@@ -133,22 +119,6 @@ def draw_explained(explained: Sequence[Explained], runs: Sequence[str], path: Pa
     _draw_grid(path, columns, rows, [f"class: {each.names[0]}" for each in explained])
 
 
-def _with_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
-    """Write a figure of so many inches, whole or not at all."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    form = check_figure(path)
-    with rc_context(_RC):
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        stream = io.BytesIO()
-        figure.savefig(stream, format=form, dpi=_DPI, metadata={"Date": None} if form == "svg" else None)
-    write_whole(path, stream.getvalue())
-
-
 def _draw_panels(figure: Figure, curves: Sequence[Curve], marks: Mapping[str, int]) -> None:
     panels: Sequence[Axes] = figure.subplots(1, len(curves), squeeze=False)[0]
     for axes, curve in zip(panels, curves, strict=True):
@@ -193,7 +163,7 @@ def _draw_grid(path: Path, columns: Sequence[Column], rows: Sequence[Sequence[Ce
                 bar = figure.colorbar(colours, cax=figure.add_subplot(grid[-1, place]), orientation="horizontal")
                 bar.ax.tick_params(labelsize=7)
 
-    _with_figure(path, (_TILE * len(columns) + 0.4, (_TILE + 0.02) * len(rows) + 0.7), draw)
+    write_figure(path, (_TILE * len(columns) + 0.4, (_TILE + 0.02) * len(rows) + 0.7), draw)
 
 
 def _shown(cell: Cell, scale: tuple[float, float] | None) -> NDArray[np.uint8]:

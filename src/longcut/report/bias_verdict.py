@@ -9,7 +9,7 @@ from longcut.report.columns import HEADS, dataset_title
 from longcut.report.compare import plain_classifier
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import in_order, main_rule, rule_title
-from longcut.report.words import change, overlap, percent, points, share
+from longcut.report.words import change, more, percent, points, share
 
 
 def judge_bias(groups: Sequence[Group]) -> list[str]:
@@ -111,21 +111,12 @@ def _against(group: Group, ours: Cell, baseline: Group, theirs: Cell, test: _Tes
         figure = f"worst group {share(ours)}"
         return f"{group.name} was measured on other images ({figure}) and cannot be set against {baseline.name}."
     worst = f"{share(ours)} of its worst group{_worst_name(group, test)}"
-    sentence = f"{group.name} recognises {worst}, {_more(ours, theirs, baseline.name)}"
+    sentence = f"{group.name} recognises {worst}, {more(ours, theirs, baseline.name)}"
     mine, other = test.cell(group, "bias_gap"), test.cell(baseline, "bias_gap")
     if mine is not None and other is not None:
-        lost = f"{points(mine)}, {_more(mine, other, baseline.name)}"
+        lost = f"{points(mine)}, {more(mine, other, baseline.name)}"
         sentence += f"; on images that go against the bias it loses {lost}"
     whole, before = test.cell(group, "accuracy"), test.cell(baseline, "accuracy")
     if whole is not None and before is not None:
         sentence += f"; it is {change(whole, before, 'on all images')}"
     return f"{sentence}."
-
-
-def _more(ours: Cell, theirs: Cell, name: str) -> str:
-    """How a value stands to the baseline's."""
-    text = f"{100 * (ours.mean - theirs.mean):+.1f}"
-    if float(text) == 0:
-        return f"as much as {name}"
-    unsure = " (the intervals overlap)" if overlap(ours, theirs) else ""
-    return f"{text[1:]} points {'more' if text[0] == '+' else 'less'} than {name}{unsure}"

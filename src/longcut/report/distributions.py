@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from longcut.report.plots import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Values = Mapping[str, NDArray[np.floating]]
 """Kind of pair -> cosines, of any shape."""
@@ -27,7 +28,7 @@ TITLES = {
 BINS = 100
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "longcut similarities",
+    "svg.hashsalt": "longcut",
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.parse_math": False,
@@ -66,30 +67,48 @@ def draw_similarities(runs: Mapping[str, Values], path: Path) -> None:
         Ge et al., "Robust contrastive learning using negative samples with diminished semantics" (NeurIPS 2021),
         Figures 2, 3 and 13.
     """
-    form = check_figure(path)
+    check_figure(path)
     kinds = [kind for kind in TITLES if any(kind in values for values in runs.values())]
     if not kinds:
         raise ValueError("no similarities to draw")
+    size = 2.9 * len(kinds), 2.5 + 0.22 * len(runs)
+    write_figure(path, size, lambda figure: _draw_panels(figure, kinds, runs))
+
+
+def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
+    """Write a figure, whole or not at all.
+
+    Args:
+        path: ends in `.svg` or `.png`; missing folders are made.
+        size: in inches.
+        draw: draws on the empty figure.
+
+    Raises:
+        ValueError: for another suffix.
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    form = check_figure(path)
     with rc_context(_RC):
-        figure = Figure(figsize=(2.9 * len(kinds), 2.5 + 0.22 * len(runs)), layout="constrained", facecolor="white")
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
-        panels: Sequence[Axes] = figure.subplots(1, len(kinds), squeeze=False, sharex=True)[0]
-        for axes, kind in zip(panels, kinds, strict=True):
-            _draw_panel(axes, kind, runs)
-        lowest = min(float(values[kind].min()) for values in runs.values() for kind in kinds if kind in values)
-        panels[0].set(ylabel="share of the pairs, %", xlim=(min(lowest, -0.2), 1.0))
-        handles = [panels[0].plot([], [], color=COLOURS[i % len(COLOURS)])[0] for i in range(len(runs))]
-        labels = [
-            f"\u200b{label}" if label.startswith("_") else label for label in runs
-        ]  # else matplotlib 3.9 hides it
-        figure.legend(handles, labels, loc="outside upper left", ncols=1)
+        draw(figure)
         stream = io.BytesIO()
         figure.savefig(stream, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
     write_whole(path, stream.getvalue())
+
+
+def _draw_panels(figure: Figure, kinds: Sequence[str], runs: Mapping[str, Values]) -> None:
+    panels: Sequence[Axes] = figure.subplots(1, len(kinds), squeeze=False, sharex=True)[0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        _draw_panel(axes, kind, runs)
+    lowest = min(float(values[kind].min()) for values in runs.values() for kind in kinds if kind in values)
+    panels[0].set(ylabel="share of the pairs, %", xlim=(min(lowest, -0.2), 1.0))
+    handles = [panels[0].plot([], [], color=COLOURS[i % len(COLOURS)])[0] for i in range(len(runs))]
+    labels = [f"\u200b{label}" if label.startswith("_") else label for label in runs]  # else matplotlib 3.9 hides it
+    figure.legend(handles, labels, loc="outside upper left", ncols=1)
 
 
 def _draw_panel(axes: Axes, kind: str, runs: Mapping[str, Values]) -> None:

@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from longcut.recipes.paper_table import PaperTable, Published, Row, runs_of
 from longcut.report.rules import in_order, is_oracle, rule_title
 from longcut.report.runs import read_run
+from longcut.report.text_table import aligned, markdown
 
 FORMATS = ("text", "markdown", "csv")
 _DATASET = "test"
@@ -107,8 +108,8 @@ def format_paper_table(table: PaperTable, cells: Cells, form: str = "text") -> s
         notes.append("An oracle is the checkpoint that is the best on the test set itself.")
     notes += [*(f"[{place}] {source}" for place, source in enumerate(sources, 1)), *table.notes]
     if form == "markdown":
-        return f"**{table.title}**\n\n{_markdown(head, body)}\n\n" + "".join(f"- {note}\n" for note in notes)
-    return f"{table.title}\n\n{_aligned(head, body)}\n\n" + "".join(f"{note}\n" for note in notes)
+        return f"**{table.title}**\n\n{markdown(head, body)}\n\n" + "".join(f"- {note}\n" for note in notes)
+    return f"{table.title}\n\n{aligned(head, body)}\n\n" + "".join(f"{note}\n" for note in notes)
 
 
 def _lines(row: Row, table: PaperTable, cells: Cells, sources: Sequence[str]) -> list[list[str]]:
@@ -133,19 +134,6 @@ def _theirs(value: Published | None) -> str:
     if value is None:
         return ""
     return f"{value.mean:.1f}" if value.std is None else f"{value.mean:.1f} ± {value.std:.1f}"
-
-
-def _aligned(head: list[str], rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
-    return "\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]])
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in [head, *rows]]
-    return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]])
 
 
 def _csv(table: PaperTable, cells: Cells) -> str:

@@ -14,6 +14,7 @@ from longcut.report.columns import Column
 from longcut.report.compare import Comparison
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import rule_title
+from longcut.report.text_table import aligned, markdown
 
 _FORMATS = ("text", "markdown", "csv", "json", "html")
 _NOTHING = "\u2013"
@@ -74,7 +75,7 @@ def format_table(comparison: Comparison, form: str = "text") -> str:
             parts.append(("Further measures", comparison.further, not comparison.columns))
         tables = [(caption, columns, _body(comparison, columns, about)) for caption, columns, about in parts if columns]
         return environment().get_template("table.html").render(tables=tables, comparison=comparison, about=_ABOUT)
-    return _plain(comparison, _markdown if form == "markdown" else _aligned)
+    return _plain(comparison, markdown if form == "markdown" else aligned)
 
 
 def reading(comparison: Comparison) -> str:
@@ -97,7 +98,7 @@ def _plain(comparison: Comparison, render: Any) -> str:
             ]
             tables.append(render(head, rows))
     notes = [f"In percent (cosines as they are); {reading(comparison)}.", *comparison.notes]
-    mark = "- " if render is _markdown else ""
+    mark = "- " if render is markdown else ""
     return "\n\n".join(tables) + "\n\n" + "\n".join(mark + note for note in notes) + "\n"
 
 
@@ -120,21 +121,6 @@ def _facts(group: Group, columns: Sequence[Column]) -> list[str]:
     n = " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else _NOTHING
     seeds = ", ".join(_NOTHING if seed is None else str(seed) for seed in group.seeds)
     return [seeds, n, rule_title(group.selection), group.starting_weights]
-
-
-def _aligned(head: list[str], rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
-    return "\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]])
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
-
-    return "\n".join([line(head), "|" + " --- |" * len(head), *(line(row) for row in rows)])
 
 
 def _records(comparison: Comparison) -> list[dict[str, Any]]:

@@ -30,11 +30,20 @@ def percent(value: float) -> str:
 
 def change(ours: Cell, theirs: Cell, where: str) -> str:
     """How much better or worse a value is than another."""
+    return _set_against(ours, theirs, ("better", "worse"), where, f"as good {where}")
+
+
+def more(ours: Cell, theirs: Cell, name: str) -> str:
+    """How much more or less a value is than that of a method."""
+    return _set_against(ours, theirs, ("more", "less"), f"than {name}", f"as much as {name}")
+
+
+def _set_against(ours: Cell, theirs: Cell, words: tuple[str, str], rest: str, same: str) -> str:
     text = f"{100 * (ours.mean - theirs.mean):+.1f}"
     if float(text) == 0:
-        return f"as good {where}"
+        return same
     unsure = " (the intervals overlap)" if overlap(ours, theirs) else ""
-    return f"{text[1:]} points {'better' if text[0] == '+' else 'worse'} {where}{unsure}"
+    return f"{text[1:]} points {words[text[0] == '-']} {rest}{unsure}"
 
 
 def _with_interval(cell: Cell, unit: str) -> str:
