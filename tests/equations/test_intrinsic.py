@@ -287,7 +287,7 @@ class Loop:
             score = min(max(self.score.get(drawn[k], 0.0), 0.0), limit) if o["weigh_by_score"] else 1.0
             partner = self.backbone.forward_features(images_of(torch.tensor([drawn[k]]), t))[0]
             guided = self.guided(maps[k], partner, targets[k])  # eq. 7
-            gap = (self.pooled(maps[k]) - self.pooled(guided).detach()).abs().sum()
+            gap = (self.pooled(maps[k]) - self.pooled(guided).detach()).abs().mean()
             guided_loss = self.cross_entropy(self.logits(guided), targets[k])
             partner_loss = self.cross_entropy(self.logits(partner), targets[k])
             terms["similarity"] = terms["similarity"] + o["similarity_weight"] * score * gap  # eq. 9, 11
@@ -406,7 +406,7 @@ def guided_method(**options: Any) -> Intrinsic:
 
 
 def test_similarity_makes_enhanced_features_grow() -> None:
-    """Its gradient is -1 / places on each active feature, and never positive."""
+    """Its gradient is -1 / (places x features) on each active feature, and never positive."""
     method = guided_method(guidance_step=3, partners="all", weigh_by_score=False, similarity_weight=1.0, tau=3.0)
     maps: list[Tensor] = []
     forward = method.backbone.forward_features
@@ -422,7 +422,7 @@ def test_similarity_makes_enhanced_features_grow() -> None:
     own, partners = gradient.chunk(2)
     assert (partners == 0).all()
     assert (own <= 0).all()
-    places, b = maps[0][0, 0].numel(), len(batch)
+    places, b = maps[0][0].numel(), len(batch)
     assert set((own * places * b).round(decimals=9).unique().tolist()) == {-1.0, 0.0}
     grown = maps[0].chunk(2)[0] - own
     assert grown.mean() > maps[0].chunk(2)[0].mean()

@@ -195,8 +195,9 @@ class Intrinsic(Method):
         guided_losses = self._losses(self.classify(guided), batch)
         partner_losses = self._losses(self.classify(self._pool(partner)), batch)
         weights = self.difficulty(biased, losses.detach(), batch.targets, batch.indices)
-        # Eq. 9. The guidance is the target: with a gradient of its own, it would pull enhanced features down.
-        distances = (pooled - guided.detach()).abs().sum(1)
+        # Eq. 9. The guidance is the target: with a gradient of its own, it would pull enhanced features down. Over the
+        # features the mean is taken: their sum grows with the width, and outweighs all other terms.
+        distances = (pooled - guided.detach()).abs().mean(1)
         return {
             "weighted_cross_entropy": self._main_weight(step) * (weights * losses).mean(),
             "similarity": self.guide * self.similarity_weight * (score * distances).mean(),
