@@ -306,7 +306,9 @@ def test_what_cannot_be_measured_compared_or_reported(tmp_path: Path, data: Path
     assert "selection is one of last, best_val, best_val_group, best_test, not 'first'" in refused(
         "evaluate", run, "--data", data, "--selection", "first"
     )
-    assert "best_val.pt does not exist" in refused("evaluate", run, "--data", data, "--selection", "best_val")
+    assert f"{run} kept no checkpoint by best_val, which needs a validation split: it has last" in refused(
+        "evaluate", run, "--data", data, "--selection", "best_val"
+    )
     assert "adversarial backgrounds need it" in refused("evaluate", run, "--data", data, "--adversarial")
     assert "no backbone is called" in refused("evaluate", "timm:resnet1800", "--data", data)
     for command in ("compare", "report"):

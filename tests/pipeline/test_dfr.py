@@ -197,8 +197,9 @@ def test_data_that_cannot_be_retrained_on_is_refused(run: Path, biased: Path, tm
         (["--split", "val", "--test", "valid"], "--split and --test are both 'val'"),
         (["--split", "test", "--test", "test"], "--split and --test are both 'test'"),
         (["--split", "other"], "has no split 'other': it has test, train, valid"),
-        (["--inverse-strengths", "1,x"], "--inverse-strengths 1,x: comma-separated numbers are needed"),
-        (["--inverse-strengths", "1,-1"], "positive inverse strengths, not 10 fits at 1, -1"),
+        (["--inverse-strengths", "1,x"], "--inverse-strengths 1,x: numbers above 0 are needed, separated by commas"),
+        (["--inverse-strengths", "1,-1"], "--inverse-strengths 1,-1: numbers above 0 are needed, separated by commas"),
+        (["--inverse-strengths", "nan"], "--inverse-strengths nan: numbers above 0 are needed, separated by commas"),
     ],
 )
 def test_what_cannot_be_is_refused(words: list[str], expected: str, run: Path, biased: Path, refused: Refused) -> None:

@@ -123,6 +123,7 @@ def test_what_was_cut_off_goes_on(
         told = longcut(*words, "--rows", "lff_be")
     assert told.code == 130, told
     assert told.out == ""
+    assert told.err.endswith("stopped: the same command goes on\n")
     first = tmp_path / "table" / "runs" / "lff_be_cmnist_0.05_0"
     assert (first / "checkpoint.pt").exists()
     assert not (first / "results.jsonl").exists()
@@ -139,14 +140,26 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert "no table is called 'cmnst'" in refused("table", "cmnst", "--out", tmp_path / "table")
     assert "the table cmnist needs --source: MNIST" in refused("table", "cmnist", "--out", tmp_path / "table")
     assert "unknown setting 'stepz' (did you mean 'steps'?)" in refused(*words, "stepz=3")
-    assert "no option build.valids (did you mean 'valid'?)" in refused(*words, "build.valids=3")
+    assert "unknown setting build.valids (did you mean 'valid'?)" in refused(*words, "build.valids=3")
+    assert "build.valid = 'x': input should be a valid integer" in refused(*words, "build.valid=x")
+    assert "lff_be_cmnist: unknown setting 'tau'" in refused(*words, "tau=2")
     assert "'steps' is no KEY=VALUE" in refused(*words, "steps")
     assert "'one' is no seed" in refused(*words, "--seeds", "one")
     assert "no table as 'pdf'" in refused(*words, "--format", "pdf")
     assert "--print changes nothing: leave steps=2 out" in refused(*words, "--print")
+    assert f"{tmp_path / 'table'} is no folder" in refused("table", "cmnist", "--out", tmp_path / "table", "--print")
+    bar = refused("table", "bar", "--out", tmp_path / "table", "--source", tmp_path, "--columns", "1pct")
+    assert f"--source {tmp_path} is not what the table bar reads, BAR with the splits of Lee et al." in bar
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "start 'longcut table' several times" in refused(*words)
     assert not (tmp_path / "table").exists()
+
+
+def test_a_folder_without_measured_runs_is_told_of(tmp_path: Path, longcut: Longcut) -> None:
+    told = longcut("table", "cmnist", "--out", tmp_path, "--rows", "lff", "--print")
+    assert told.code == 0
+    assert told.err == f"{tmp_path} holds no measured run of these cells\n"
+    assert "LfF" in told.out
 
 
 def test_runs_of_other_settings_are_refused(mnist: Path, made: Path, refused: Refused) -> None:

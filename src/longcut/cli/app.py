@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from pathlib import Path
 
 import typer
 
 from longcut import __version__
 from longcut.cli import analyse, analysis, data, dfr, results, tables, training
+from longcut.cli.usage import Commands
 
 app = typer.Typer(
     name="longcut",
+    cls=Commands,
     help="Find the shortcuts an image model takes, train one that does not take them, prove the difference.",
     no_args_is_help=True,
     add_completion=False,
@@ -31,6 +35,7 @@ app.command("compare")(results.compare)
 app.command("report")(results.report)
 app.add_typer(data.app, name="data")
 
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _INTERRUPTED = "interrupted; run the same command again (train: with --resume) to go on"
 
 
@@ -71,7 +76,12 @@ def _came_from_interrupt(error: BaseException | None) -> bool:
 def _told(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"the disk is full ({error.filename or error}); free some space and run the same command again"
-    return str(error)
+    if not error.filename or not error.strerror:
+        return str(error)
+    path = Path(os.fsdecode(error.filename))
+    path = path.parent if path.name.startswith(".") else path  # a file that is still being written
+    way_out = "; choose a folder that you may write to" if error.errno in _FORBIDDEN else ""
+    return f"cannot open {path}: {error.strerror}{way_out}"
 
 
 def _fail(message: str, code: int) -> None:

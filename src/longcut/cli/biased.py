@@ -20,9 +20,9 @@ Mnist = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the set.")]
 Ratio = Annotated[float, typer.Option("--ratio", help="Share of the training images that conflict.")]
-Valid = Annotated[int, typer.Option("--valid", help="Training images held out for validation, biased likewise.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of what is drawn.")]
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Images with classes and splits.")]
+Valid = Annotated[int, typer.Option("--valid", min=0, help="Training images held out for validation, biased likewise.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of what is drawn.")]
+Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Images with classes and splits: a folder or a CSV.")]
 
 
 @app.command("cmnist")
@@ -38,7 +38,9 @@ def cmnist(
     ] = None,
     valid: Annotated[
         int | None,
-        typer.Option("--valid", help="Training images held out for validation; 5,000 by default, a tenth for pgd."),
+        typer.Option(
+            "--valid", min=0, help="Training images held out for validation; 5,000 by default, a tenth for pgd."
+        ),
     ] = None,
     seed: Seed = 0,
 ) -> None:
@@ -92,10 +94,10 @@ def corrupted(
     severity: Annotated[int, typer.Option("--severity", help="1 to 5, of the corruptions.")] = 5,
     size: Annotated[int | None, typer.Option("--size", help="Side in pixels; the smallest image's by default.")] = None,
     valid: Annotated[
-        int | None, typer.Option("--valid", help="Training images held out for validation; none by default.")
+        int | None, typer.Option("--valid", min=0, help="Training images held out for validation; none by default.")
     ] = None,
     seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes; every core by default.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; every core by default.")] = None,
     engine: Annotated[
         Literal["pool", "ray"], typer.Option("--engine", help="What spreads the work over processes.")
     ] = "pool",
@@ -111,18 +113,26 @@ def corrupted(
 
 
 @app.command("severity")
-def severity(
+def by_severity(
     images: Images,
     conflict_ratio: Annotated[
         float, typer.Option("--conflict-ratio", help="Share of the training images that conflict.")
     ],
     out: Out,
     seed: Seed = 0,
+    target: Annotated[str | None, typer.Option("--target", help="Attribute to classify, of several (CelebA).")] = None,
+    bias: Annotated[str | None, typer.Option("--bias", help="Attribute that goes with it.")] = None,
+    severity: Annotated[
+        str | None, typer.Option("--severity", help="Folder of a share of conflicting images, of several: 1pct.")
+    ] = None,
 ) -> None:
     """A table of a subset of any set with bias labels, in which as many training images conflict as asked for."""
     from longcut.data.builders.severity import build_severity
 
-    _tell(build_severity(images, out, conflict_ratio=conflict_ratio, seed=seed), out)
+    built = build_severity(
+        images, out, conflict_ratio=conflict_ratio, seed=seed, target=target, bias=bias, severity=severity
+    )
+    _tell(built, out)
 
 
 def _tell(built: BiasedSet, out: Path) -> None:

@@ -15,9 +15,11 @@ from longcut.cli.output import say
 app = typer.Typer(help="Prepare images: folders in, folders out.", no_args_is_help=True)
 app.add_typer(biased.app, name="biased")
 
-Images = Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of class folders, or a CSV.")]
+Images = Annotated[
+    Path, typer.Argument(metavar="IMAGES", help="Folder of class folders, a CSV, or a public set as it is.")
+]
 Boxes = Annotated[Path | None, typer.Option("--boxes", help="CSV file,x1,y1,x2,y2 of the foregrounds' boxes.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Processes; every core by default.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; every core by default.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and list them.")]
 Method = Annotated[
     Literal["grabcut", "onnx", "u2net", "isnet", "birefnet"],
@@ -30,7 +32,7 @@ Edges = Annotated[Literal["soft", "hard"], typer.Option("--edges", help="Of the 
 Format = Annotated[Literal["png", "jpeg"], typer.Option("--format", help="Of the images.")]
 Split = Annotated[str | None, typer.Option("--split", help="One split of the images; all by default.")]
 Limit = Annotated[int | None, typer.Option("--limit-per-class", help="At most so many images of each class.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of what is drawn.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of what is drawn.")]
 Size = Annotated[int | None, typer.Option("--size", help="Side in pixels; each image's own by default.")]
 Total = Annotated[int | None, typer.Option("--limit", help="At most so many images, spread evenly over the classes.")]
 

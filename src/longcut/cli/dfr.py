@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,9 +49,12 @@ def dfr(
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(word) for word in text.split(",")]
+        numbers = [float(word) for word in text.split(",")]
     except ValueError:
-        raise ValueError(f"--inverse-strengths {text}: comma-separated numbers are needed") from None
+        numbers = []
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise ValueError(f"--inverse-strengths {text}: numbers above 0 are needed, separated by commas")
+    return numbers
 
 
 def _line(row: dict[str, Any]) -> str:

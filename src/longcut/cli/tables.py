@@ -47,7 +47,12 @@ def table(
         _make(chosen, source, out, numbers, changes or [])
     elif changes:
         raise ValueError(f"--print changes nothing: leave {changes[0]} out")
-    print(format_paper_table(chosen, read_cells(chosen, out, numbers), form), end="")
+    elif not out.is_dir():
+        raise ValueError(f"{out} is no folder: --print shows what 'longcut table {name} --source ... --out' made there")
+    cells = read_cells(chosen, out, numbers)
+    if not cells:
+        say(f"{out} holds no measured run of these cells")
+    print(format_paper_table(chosen, cells, form), end="")
 
 
 def _make(chosen: PaperTable, source: Path | None, out: Path, seeds: list[int], changes: list[str]) -> None:
@@ -60,6 +65,7 @@ def _make(chosen: PaperTable, source: Path | None, out: Path, seeds: list[int], 
     build = {key.removeprefix("build."): value for key, value in values.items() if key.startswith("build.")}
     overrides = {key: value for key, value in values.items() if not key.startswith("build.")}
     if not make_table(TableJob(chosen, source, out, seeds, build, overrides), say=say):
+        say("stopped: the same command goes on")
         raise typer.Exit(130)
 
 

@@ -9,7 +9,10 @@ import typer
 
 from longcut.cli.output import say
 
-Data = Annotated[Path, typer.Option("--data", help="Folder of class folders (or of splits of them), or a CSV.")]
+Data = Annotated[
+    Path,
+    typer.Option("--data", help="Folder of class folders (or of splits of them), a CSV, or a public set as it is."),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
 Masks = Annotated[Path | None, typer.Option("--masks", help="Tree of foreground masks that mirrors the images'.")]
 Boxes = Annotated[Path | None, typer.Option("--boxes", help="CSV file,x1,y1,x2,y2 of the foregrounds' boxes.")]

@@ -45,6 +45,7 @@ def problems_of(findings: Findings) -> list[str]:
         many = ", ..." if findings.num_duplicates > len(findings.duplicates) else ""
         problems.append(f"{counted(findings.num_duplicates, 'file')} in more than one split: {pairs}{many}")
     for paths, what in (
+        (findings.repeated, "listed more than once"),
         (findings.misplaced, "in the folder of another class than their labels say"),
         (findings.contradicting, "in the wrong one of align and conflict, by their labels"),
     ):
@@ -56,6 +57,8 @@ def problems_of(findings: Findings) -> list[str]:
 
 def _label_problems(findings: Findings, parts: dict[str, Part]) -> list[str]:
     problems = []
+    if len(findings.classes) == 1:
+        problems.append(f"{findings.classes[0]} is the only class: a classifier needs at least two")
     for name, part in parts.items():
         empty = [label for label, count in zip(findings.classes, part.classes, strict=True) if not count]
         problems += [f"{name} has no image of {some(empty)}"] * bool(empty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,7 @@ class Findings:
         misplaced: images in the folder of another class than their label says.
         contradicting: images in `align` whose labels conflict, and the other way round.
         without_split: images that belong to every split because their row names none.
+        repeated: paths that more than one row of a table names.
     """
 
     root: str
@@ -89,6 +91,7 @@ class Findings:
     misplaced: tuple[str, ...] = ()
     contradicting: tuple[str, ...] = ()
     without_split: int = 0
+    repeated: tuple[str, ...] = ()
 
 
 def check_set(
@@ -139,6 +142,7 @@ def check_set(
         misplaced=_misplaced(images),
         contradicting=_contradicting(images),
         without_split=int((samples.splits == "").sum()) if named else 0,
+        repeated=tuple(path for path, count in Counter(images.paths).items() if count > 1),
     )
 
 

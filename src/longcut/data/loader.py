@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from longcut.core import Batch
 from longcut.core.method import Fetch
 from longcut.data.batches import TrainingData
+from longcut.data.pool import start_forkserver
 from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 _ONE_ROW = 2**14  # values of an image that is normalised as one row, 73 px
@@ -86,13 +88,15 @@ class BatchLoader:
         if not self._workers and self._device.type == "cpu":
             # Torch's loader has nothing to add here, and takes longer for a batch of small images than making it does.
             return (self._data[key] for key in self._keys)
+        if self._workers:
+            start_forkserver()
         return DataLoader(
             self._data,
             sampler=self._keys,
             batch_size=None,
             num_workers=self._workers,
             pin_memory=self._device.type == "cuda",
-            worker_init_fn=_single_thread if self._workers else None,
+            worker_init_fn=_begin if self._workers else None,
             multiprocessing_context="forkserver" if self._workers else None,
             generator=torch.Generator(),  # else each new iterator draws from the global one, and a resumed run differs
         )
@@ -125,6 +129,7 @@ def fetcher(data: TrainingData, normalisation: Normalisation, device: torch.devi
     return fetch
 
 
-def _single_thread(worker: int) -> None:
+def _begin(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle, whoever started the forkserver
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from typing import Any, Literal, TypeVar
 
 import cv2
@@ -137,7 +138,22 @@ def _context(module: str) -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])
+    start_forkserver()
     return context
+
+
+def start_forkserver() -> None:
+    """Start what worker processes are forked from, deaf to Ctrl-C, which a terminal sends to every process.
+
+    It is the parent's to handle: a worker that ends of it, while it still imports say, takes the parent down with it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return  # no other may say what a signal does
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _module_of(function: Any) -> str:

@@ -93,13 +93,14 @@ def read_cells(
         LabelError: the file is no CSV, or lacks a column that is needed.
         ValueError: there is no such file.
     """
+    needed = columns if needed is None else needed
+    names = ",".join(needed)
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            missing = [name for name in (columns if needed is None else needed) if name not in header]
+            missing = [name for name in needed if name not in header]
             if missing:
-                names = ",".join(columns if needed is None else needed)
                 raise LabelError(f"{table} lacks the column {missing[0]!r}: its first line must name {names}")
             width = len(header)
             chosen = itemgetter(*(header.index(name) if name in header else width for name in columns))
@@ -110,7 +111,7 @@ def read_cells(
     except FileNotFoundError:
         raise ValueError(f"{table} does not exist") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{table} is no CSV in UTF-8: {error}") from None
+        raise LabelError(f"{table} is no CSV in UTF-8 ({error}): give a folder, or a table {names}") from None
 
 
 def columns_of(table: Path) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ class Facts:
         num_bias: how many values the bias has; 0 where it is not labelled.
         group_counts: `[n][num_bias]` samples of each class with each bias; `[n][1]`, of each class, where it is not
             labelled.
+        batch_size: images of one optimizer step, over all processes; 0 where it is not known.
     """
 
     num_classes: int
@@ -43,6 +44,7 @@ class Facts:
     num_steps: int
     num_bias: int = 0
     group_counts: Sequence[Sequence[int]] = ()
+    batch_size: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for a checkpoint."""
@@ -97,8 +99,15 @@ def _build_backbone(settings: Settings, *, biased: bool) -> nn.Module:
 
 
 def build_optimizer(settings: Settings, method: Method, steps: int) -> tuple[Optimizer, LRScheduler]:
-    """The optimizer and the schedule of a run of a given length."""
-    optimizer = create_optimizer(method, **_plain(settings.optimizer))
+    """The optimizer and the schedule of a run of a given length.
+
+    Raises:
+        SettingsError: a rate or another number that the optimizer refuses.
+    """
+    try:
+        optimizer = create_optimizer(method, **_plain(settings.optimizer))
+    except ValueError as error:
+        raise SettingsError(f"[optimizer] {error}: give another number") from None
     return optimizer, create_scheduler(optimizer, steps=steps, **_plain(settings.schedule))
 
 

@@ -148,4 +148,11 @@ def _write(path: Path, state: dict[str, Any]) -> None:
         part.replace(path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path} ({error}); the checkpoint that was there before is whole") from error
+        before = "the checkpoint that was there before is whole" if path.exists() else "none was there before"
+        raise OSError(f"cannot write {path} ({_reason(error)}); {before}; go on with --resume") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said; torch's own error, of a file that is too short, hides a full disk behind it."""
+    behind = error.__cause__ or error.__context__
+    return _reason(behind) if behind is not None and not isinstance(error, OSError) else str(error)

@@ -23,6 +23,12 @@ CHECKPOINTS = {
 }
 """File of each selection rule: the last step; the best on the validation split, without and with its bias labels; the
 best on the test split, an oracle."""
+_NEEDS = {
+    "last": "a step",
+    "best_val": "a validation split",
+    "best_val_group": "bias labels of the validation split",
+    "best_test": "oracle=true and a test split",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ def load_run(folder: Path, *, selection: str = "last") -> TrainedRun:
     """
     if selection not in CHECKPOINTS:
         raise ValueError(f"selection is one of {', '.join(CHECKPOINTS)}, not {selection!r}")
+    kept = kept_checkpoints(folder)
+    if kept and selection not in kept:
+        raise ValueError(
+            f"{folder} kept no checkpoint by {selection}, which needs {_NEEDS[selection]}: it has {', '.join(kept)}"
+        )
     state = load_checkpoint(folder / CHECKPOINTS[selection])
     about = state["about"]
     settings = read_settings(folder)
@@ -64,16 +75,29 @@ def load_run(folder: Path, *, selection: str = "last") -> TrainedRun:
     )
 
 
+def kept_checkpoints(folder: Path) -> list[str]:
+    """The selection rules of which a run kept a checkpoint."""
+    return [selection for selection, file in CHECKPOINTS.items() if (folder / file).is_file()]
+
+
 def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
     """Check that a run may begin or go on in a folder; nothing is written.
+
+    Where a run goes on from a checkpoint its images may have been moved: whether they are the same is told by their
+    hash, when they are read.
 
     Raises:
         ValueError: the folder holds something else, a run with other settings (the first key that differs is named),
             or the same run and `resume` was not asked for.
     """
     file = folder / "settings.toml"
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file: --out names a folder")
     if file.exists():
-        difference = first_difference(_flat(_read_toml(file)), _flat(settings))
+        former, new = _flat(_read_toml(file)), _flat(settings)
+        if resume and (folder / CHECKPOINTS["last"]).is_file():
+            former["paths.data"] = new.get("paths.data")
+        difference = first_difference(former, new)
         if difference:
             raise ValueError(f"{folder} holds a run with other settings ({difference}): choose another --out")
         if not resume:
@@ -94,11 +118,26 @@ def open_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> 
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        part.write_text(to_toml(settings), "utf-8")
-        os.replace(part, file)
+        _write_settings(file, settings)
     except OSError as error:
         raise ValueError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def note_data(folder: Path, data: Path) -> None:
+    """Keep in a run's settings where its images lie now, if they were moved.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    table = _read_toml(folder / "settings.toml")
+    if table.get("paths", {}).get("data") != str(data):
+        _write_settings(folder / "settings.toml", {**table, "paths": {**table.get("paths", {}), "data": str(data)}})
+
+
+def _write_settings(file: Path, table: dict[str, Any]) -> None:
+    part = file.with_suffix(".part")
+    part.write_text(to_toml(table), "utf-8")
+    os.replace(part, file)
 
 
 def read_settings(folder: Path) -> Settings:

@@ -28,7 +28,7 @@ _FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True)
 Positive = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
 GroupMetric = Literal["unbiased", "worst_group", "bias_conflicting", "bias_conflicting_samples"]
-FACTS = ("num_classes", "num_samples", "num_steps", "num_bias", "group_counts")
+FACTS = ("num_classes", "num_samples", "num_steps", "num_bias", "group_counts", "batch_size")
 """What a constructor is told of its run, and no setting."""
 
 
@@ -72,7 +72,7 @@ class DataSettings(BaseModel):
     limit_per_class: Positive | None = None
     target: str | None = None
     bias: str | None = None
-    severity: str | None = None
+    severity: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None  # 1 is 1pct, as on the command line
     bias_labels: bool = True
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -249,6 +249,23 @@ def _place(key: str, models: Mapping[str, type[BaseModel]], faults: list[str]) -
     known += [f"{s}.{name}" for s, model in models.items() for name in model.model_fields]
     faults.append(f"unknown setting {key!r}{_nearest(key, known)}")
     return "", short
+
+
+def check_arguments(function: Any, values: Mapping[str, Any], section: str) -> None:
+    """Check values for a function's keyword arguments.
+
+    Args:
+        function: whose signature says what they must be.
+        values: by name.
+        section: what they are called after, for the message.
+
+    Raises:
+        SettingsError: every unknown name with the nearest known one, and every wrong value, in one message.
+    """
+    faults: list[str] = []
+    _validate(model_of(function, without=(), keyword_only=True), dict(values), section, faults)
+    if faults:
+        raise SettingsError("; ".join(faults))
 
 
 def _validate(model: type[BaseModel], values: dict[str, Any], section: str, faults: list[str]) -> BaseModel | None:

@@ -29,6 +29,18 @@ def check_bias_labels(num_bias: int, by: str) -> None:
         )
 
 
+def lacking_groups(counts: Float[Tensor, "n k"]) -> tuple[str, ...]:
+    """What to tell a person of groups without a training sample: a line, or none where all have some.
+
+    Args:
+        counts: samples of each class with each bias.
+    """
+    empty = int((counts == 0).sum())
+    if not empty:
+        return ()
+    return (f"{empty} of {counts.numel()} groups of class and bias have no training image, and so no weight",)
+
+
 def count_groups(group_counts: Sequence[Sequence[int]], num_classes: int, num_bias: int) -> Float[Tensor, "n k"]:
     """Counts of samples as a table of numbers.
 

@@ -32,6 +32,7 @@ class DisEnt(Method):
         biased_backbone: the same, the bias encoder; prediction reads it too.
         num_classes: size of the linear heads.
         num_samples: size of the training set.
+        num_steps: length of the run; 0 where it is not known.
         q: of the bias classifier's generalized cross-entropy.
         momentum: share of the old average in a sample's new one, for the relative difficulty.
         swap_start: how many steps go by before features are swapped.
@@ -49,6 +50,7 @@ class DisEnt(Method):
         *,
         num_classes: int,
         num_samples: int,
+        num_steps: int = 0,
         q: float = 0.7,
         momentum: float = 0.7,
         swap_start: int = 10_000,
@@ -72,6 +74,7 @@ class DisEnt(Method):
         self.difficulty = RelativeDifficulty(num_samples, num_classes, momentum)
         self.steps = StepCounter()
         self.q = q
+        self.num_steps = num_steps
         self.swap_start = swap_start
         self.align_weight = align_weight
         self.swap_weight = swap_weight
@@ -120,6 +123,12 @@ class DisEnt(Method):
         """Logits of the intrinsic classifier, which reads both."""
         logits: Tensor = self.head(features)
         return logits
+
+    def remarks(self) -> tuple[str, ...]:
+        """Whether the run ends before features are swapped."""
+        if not 0 < self.num_steps <= self.swap_start:
+            return ()
+        return (f"swap_start {self.swap_start} lies beyond the run's {self.num_steps} steps: no feature is swapped",)
 
     def sample_state(self) -> dict[str, Tensor]:
         """`biased_loss` and `debiased_loss`: running averages of both classifiers' cross-entropies."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 from longcut.core import Batch, Method
 from longcut.core.distributed import gather, world_size
 from longcut.core.features import feature_dim
-from longcut.methods.bias_labels import check_bias_labels, count_groups
+from longcut.methods.bias_labels import check_bias_labels, count_groups, lacking_groups
 
 NEVER = -1e30
 """Logarithm of the weight of a group that has no sample: finite, and its exponential is 0."""
@@ -52,7 +52,8 @@ class GroupDRO(Method):
     ) -> None:
         super().__init__()
         check_bias_labels(num_bias, "GroupDRO")
-        counts = count_groups(group_counts, num_classes, num_bias).flatten()
+        counts = count_groups(group_counts, num_classes, num_bias)
+        self._lacking, counts = lacking_groups(counts), counts.flatten()
         self.backbone = backbone
         self.head = nn.Linear(feature_dim(backbone), num_classes)
         self.num_bias, self.step_size = num_bias, step_size
@@ -83,6 +84,10 @@ class GroupDRO(Method):
         """Logits of the linear head."""
         logits: Tensor = self.head(features)
         return logits
+
+    def remarks(self) -> tuple[str, ...]:
+        """How many groups have no training image."""
+        return self._lacking
 
     @torch.no_grad()
     def _update(self, means: Float[Tensor, " g"], present: Bool[Tensor, " g"]) -> None:

@@ -19,6 +19,9 @@ from longcut.core.features import feature_dim
 from longcut.losses.hsic import hsic, median_distance
 from longcut.methods.gathered import gather_with_gradient
 
+MIN_SAMPLES = 4
+"""How many images HSIC compares at least."""
+
 
 class ReBias(Method):
     """A minimax game of two networks: the biased one follows the other's features, the other one flees.
@@ -31,6 +34,7 @@ class ReBias(Method):
         backbone: images to pooled features.
         biased_backbone: the same, of a kind that sees the bias.
         num_classes: size of both linear heads.
+        batch_size: images of a step, over all processes, which the dependence needs four of; 0 where it is not known.
         weight: lambda of the dependence that the debiased network minimises.
         biased_weight: lambda of the dependence that the biased network maximises.
         sigma: width of both kernels, or "median": each network's median distance between the features of the batch.
@@ -42,11 +46,14 @@ class ReBias(Method):
         biased_backbone: nn.Module,
         *,
         num_classes: int,
+        batch_size: int = 0,
         weight: float = 1.0,
         biased_weight: float = 1.0,
         sigma: float | Literal["median"] = 1.0,
     ) -> None:
         super().__init__()
+        if 0 < batch_size < MIN_SAMPLES:
+            raise ValueError(f"hsic compares at least {MIN_SAMPLES} images, not {batch_size}: take a larger batch_size")
         if sigma != "median" and not (isinstance(sigma, float | int) and sigma > 0):
             raise ValueError(f"sigma must be positive or 'median', not {sigma!r}")
         self.backbone = backbone

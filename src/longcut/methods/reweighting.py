@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from longcut.core import Batch, Method
 from longcut.core.features import feature_dim
-from longcut.methods.bias_labels import check_bias_labels, count_groups
+from longcut.methods.bias_labels import check_bias_labels, count_groups, lacking_groups
 
 
 class Reweighting(Method):
@@ -47,6 +47,7 @@ class Reweighting(Method):
             check_bias_labels(num_bias, "Reweighting by group")
             self.needs = frozenset({"bias"})
         counts = count_groups(group_counts, num_classes, max(1, num_bias))
+        self._lacking = lacking_groups(counts) if by == "group" else ()
         if by == "class":
             counts = counts.sum(dim=1, keepdim=True)
         self.backbone = backbone
@@ -72,3 +73,7 @@ class Reweighting(Method):
         """Logits of the linear head."""
         logits: Tensor = self.head(features)
         return logits
+
+    def remarks(self) -> tuple[str, ...]:
+        """How many groups have no training image, where it weighs groups."""
+        return self._lacking

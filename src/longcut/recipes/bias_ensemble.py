@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ from numpy.typing import NDArray
 
 from longcut.core import Method
 from longcut.core.distributed import rank, world_size
-from longcut.core.seeding import seed_everything
+from longcut.core.seeding import generator_states, restore_generators, seed_everything
 from longcut.data.batches import BiasedSets, EvaluationData, TrainingData
 from longcut.data.cache import locked
+from longcut.data.layouts.samples import counted
 from longcut.data.loader import BatchLoader
 from longcut.data.order import Order, evaluation_keys
 from longcut.data.store import Store
@@ -35,10 +37,12 @@ from longcut.engine.settings import Settings
 from longcut.engine.train import train
 from longcut.evaluation.collect import collect
 from longcut.recipes.array_files import write_arrays
+from longcut.recipes.watching import LossWatch
 
 Say = Callable[[str], None]
 _SECTIONS = ("data", "augmentation", "backbone", "ensemble", "optimizer")
 _BATCH = 256
+_WATCHED = 100  # steps between two looks at the losses, for which the device is waited for
 
 
 @dataclass(frozen=True)
@@ -77,25 +81,34 @@ class BiasEnsemble:
     device: torch.device
     say: Say
 
-    def sets(self) -> BiasedSets | None:
+    def sets(self, read: Collection[str] = ("amplified", "candidates")) -> BiasedSets | None:
         """The bias-amplified set and the candidates; None where it was asked to stop.
 
-        Where no sample is in the amplified set, all of them are, and it says so.
+        Where no sample is in the amplified set, all of them are, and it says so. The global generators are left as
+        they were: a run is the same whether it trained its models or found them.
+
+        Args:
+            read: which of the two the method reads, as a person is told of no other that it is empty.
+
+        Raises:
+            ValueError: the loss of a model is no finite number.
         """
-        chosen = self.settings.ensemble
+        chosen, generators = self.settings.ensemble, generator_states()
         with self._alone():
             votes = self._votes(chosen.models)
+        restore_generators(generators)
         if votes is None:
             return None
         sets = votes.sets(confidence=chosen.confidence, agreement=chosen.agreement)
         amplified, candidates = int(sets.amplified.sum()), int(sets.candidates.sum())
         self.say(f"biased models: {amplified} of {len(self.store)} samples amplified, {candidates} candidates")
-        if not candidates:
+        if not candidates and "candidates" in read:
             self.say("no sample is a candidate: most biased models know every one; what reads candidates rests")
         if amplified:
             return sets
-        self.say("the bias-amplified set is empty: the biased network learns from every sample; lower "
-                 "ensemble.confidence or raise ensemble.model_steps to have one")  # fmt: skip
+        if "amplified" in read:
+            self.say("the bias-amplified set is empty: the biased network learns from every sample; lower "
+                     "ensemble.confidence or raise ensemble.model_steps to have one")  # fmt: skip
         return BiasedSets(np.ones_like(sets.amplified), sets.candidates)
 
     def _alone(self) -> AbstractContextManager[None]:
@@ -103,7 +116,10 @@ class BiasEnsemble:
         return locked(self.folder) if rank() == 0 else nullcontext()
 
     def _votes(self, count: int) -> Votes | None:
-        columns = []
+        columns, missing = [], sum(not self._file(place).is_file() for place in range(count))
+        if missing:
+            steps = self.settings.ensemble.model_steps
+            self.say(f"first {counted(missing, 'biased model')} of {steps} steps, to tell the samples apart")
         for place in range(count):
             found = self._load(place) or self._train(place)
             if found is None:
@@ -117,8 +133,11 @@ class BiasEnsemble:
         """A model's votes as the first process finds them, on every process."""
         found: list[Any] = [None]
         if rank() == 0 and (file := self._file(place)).is_file():
-            with np.load(file) as arrays:
-                found = [(arrays["confidence"], arrays["correct"])]
+            try:
+                with file.open("rb") as opened, np.load(opened) as arrays:
+                    found = [(arrays["confidence"], arrays["correct"])]
+            except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+                raise ValueError(f"{file} is broken ({error}): remove it, and its model is trained again") from None
         if world_size() > 1:
             dist.broadcast_object_list(found, 0)
         votes: tuple[NDArray[Any], NDArray[Any]] | None = found[0]
@@ -142,8 +161,12 @@ class BiasEnsemble:
         )
         logs = train(model, loader, optimizer, precision=find_precision(run.precision, self.device))
         label = f"biased model {place + 1} of {settings.ensemble.models}"
+        watch = LossWatch(order, self.store.images, None, what=f"the loss of {label}")
         with Stopper() as stopper, ProgressLine(0, steps, label, silent=rank() != 0) as progress:
-            for step, _ in enumerate(logs, 1):
+            for step, terms in enumerate(logs, 1):
+                watch.add(terms["loss"])
+                if step % _WATCHED == 0 or step == steps:
+                    watch.check(step)
                 progress.advance(step, order.images_per_step, None)
                 if stopper.asked():
                     return None

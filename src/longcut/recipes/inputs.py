@@ -103,11 +103,17 @@ def with_companions(settings: Settings, method: Method, inputs: Inputs, images: 
 
 
 def check_labels(settings: Settings, method: Method, images: ImageSet) -> None:
-    """Refuse to train a method that reads bias labels on images of which some have none.
+    """Refuse to train a classifier without images of a class, and what reads bias labels where some images have none.
 
     Raises:
-        ValueError: names one of those images.
+        ValueError: names the first such class, or one of those images.
     """
+    counts = images.class_counts()
+    if method.supervised and not all(counts):
+        raise ValueError(
+            f"{images.root} has no training image of the class {images.classes[counts.index(0)]!r} that can be read: "
+            "add some, or take the class out of the data"
+        )
     if "bias" in method.needs and images.bias is not None and (images.bias < 0).any():
         unknown = np.flatnonzero(images.bias < 0)
         raise ValueError(
@@ -225,14 +231,7 @@ def validation_store(settings: Settings, inputs: Inputs, images: ImageSet, say: 
     splits = [name for name in ("val", "valid") if name in splits_of(inputs.data, options=layout_options(settings))]
     if not splits or not settings.run.validate_epochs or not images.classes:
         return None
-    found = _other_split(settings, inputs, images, splits[0])
-    return _open(
-        settings,
-        inputs,
-        found if settings.data.bias_labels else found.without_bias(),
-        composites=False,
-        say=say,
-    )
+    return _open_measured(settings, inputs, images, splits[0], say)
 
 
 def oracle_store(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store | None:
@@ -244,14 +243,18 @@ def oracle_store(settings: Settings, inputs: Inputs, images: ImageSet, say: Say)
     if not settings.run.oracle:
         return None
     if "test" not in splits_of(inputs.data, options=layout_options(settings)):
-        raise ValueError(f"oracle=true keeps what is best on the test split, and {inputs.data} has none: leave it out")
-    return _open(settings, inputs, _other_split(settings, inputs, images, "test"), composites=False, say=say)
+        raise ValueError(
+            f"oracle=true keeps what is best on the test split, and {inputs.data} has none: set oracle=false"
+        )
+    return _open_measured(settings, inputs, images, "test", say)
 
 
-def _other_split(settings: Settings, inputs: Inputs, images: ImageSet, split: str) -> ImageSet:
-    """A split beside the training split, with the classes of that."""
+def _open_measured(settings: Settings, inputs: Inputs, images: ImageSet, split: str, say: Say) -> Store:
+    """Records of a split beside the training split, with the classes of that."""
     only = images.classes if settings.data.class_list else None
-    return read_images(inputs.data, split, only=only, classes=images.classes, options=layout_options(settings))
+    found = read_images(inputs.data, split, only=only, classes=images.classes, options=layout_options(settings))
+    found = found if settings.data.bias_labels else found.without_bias()
+    return _open(settings, inputs, found, composites=False, say=say)
 
 
 def training_recipe(image_size: int, *, composites: bool) -> Recipe:

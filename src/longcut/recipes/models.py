@@ -12,7 +12,7 @@ from longcut.data.layouts import LayoutOptions
 from longcut.data.loader import Normalisation
 from longcut.engine.build import build_normalisation
 from longcut.engine.launch import find_device
-from longcut.engine.run_folder import CHECKPOINTS, load_run
+from longcut.engine.run_folder import kept_checkpoints, load_run
 from longcut.evaluation.linear_head import LinearHead, ProbedEncoder
 from longcut.evaluation.models import ImageNetClassifier
 from longcut.evaluation.results import Subject, weights_hash
@@ -85,7 +85,7 @@ def kept_selections(name: str | Path) -> list[str]:
     if str(name).startswith("timm:"):
         return ["last"]
     folder = Path(str(name).removeprefix("run:"))
-    kept = [selection for selection, file in CHECKPOINTS.items() if (folder / file).is_file()]
+    kept = kept_checkpoints(folder)
     if not kept:
         raise ValueError(f"{folder} holds no checkpoint of a run: make one with 'longcut train METHOD --out {folder}'")
     return kept

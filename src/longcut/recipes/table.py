@@ -13,8 +13,8 @@ from typing import Any
 
 from longcut.data.decoding import write_whole
 from longcut.engine.run_folder import check_run_folder
-from longcut.engine.settings import Settings, resolve
-from longcut.recipes.inputs import Inputs
+from longcut.engine.settings import Settings, SettingsError, resolve
+from longcut.recipes.inputs import Inputs, training_images
 from longcut.recipes.measures import MEASURES, Sources
 from longcut.recipes.paper_table import Column, PaperTable, TableRun, runs_of
 from longcut.recipes.table_data import build_column, check_build
@@ -50,10 +50,13 @@ class TableJob:
         Raises:
             ValueError: a setting is wrong.
         """
-        return [
-            (run, resolve(run.row.preset, {"run.seed": run.seed, **run.column.settings, **self.overrides}))
-            for run in runs_of(self.table, self.seeds)
-        ]
+        return [(run, self._settings(run)) for run in runs_of(self.table, self.seeds)]
+
+    def _settings(self, run: TableRun) -> Settings:
+        try:
+            return resolve(run.row.preset, {"run.seed": run.seed, **run.column.settings, **self.overrides})
+        except SettingsError as error:
+            raise SettingsError(f"{run.row.preset}: {error}; --rows chooses those that it is for") from None
 
     def data(self, column: Column) -> Path:
         """What a column's runs train on and are measured on."""
@@ -83,10 +86,14 @@ def make_table(job: TableJob, *, say: Say = print) -> bool:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a table's runs are made one by one: start 'longcut table' several times, not by torchrun")
-    check_build(job.table.builder, job.build)
+    for column in job.table.columns:
+        check_build(job.table.builder, {**column.build, **job.build})
     runs = job.runs()
     for run, settings in runs:
         check_run_folder(run.folder(job.out), job.inputs(run.column).table(settings), resume=True)
+    if job.table.builder is None:
+        for run, settings in {run.column.key: (run, settings) for run, settings in runs}.values():
+            _check_source(job, settings, job.inputs(run.column))
     for column in job.table.columns:
         _build(job, column, say)
     for place, (run, settings) in enumerate(runs, 1):
@@ -99,6 +106,16 @@ def make_table(job: TableJob, *, say: Say = print) -> bool:
                 if not _make(job, run, settings, say):
                     return False
     return True
+
+
+def _check_source(job: TableJob, settings: Settings, inputs: Inputs) -> None:
+    """Find a source that is something else before the first run begins."""
+    try:
+        training_images(settings, inputs)
+    except ValueError as error:
+        raise ValueError(
+            f"--source {job.source} is not what the table {job.table.name} reads, {job.table.source} ({error})"
+        ) from None
 
 
 def _build(job: TableJob, column: Column, say: Say) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from longcut.data.builders.biased_mnist import build_biased_mnist
 from longcut.data.builders.colored_digits import build_colored_mnist
 from longcut.data.builders.severity import build_severity
-from longcut.recipes.paper_table import nearest
+from longcut.engine.settings import check_arguments
 
 BUILDERS: dict[str, Callable[..., Any]] = {
     "colored_mnist": build_colored_mnist,
@@ -23,18 +22,18 @@ BUILDERS: dict[str, Callable[..., Any]] = {
 def check_build(builder: str | None, build: Mapping[str, Any]) -> None:
     """Refuse what a builder cannot be told.
 
+    Args:
+        builder: name in `BUILDERS`; None where nothing is built.
+        build: all that it is told beside source and destination.
+
     Raises:
-        ValueError: names the first option that it does not have, or says that nothing is built.
+        ValueError: names the options that it does not have and the values that cannot be, or says that nothing is
+            built.
     """
-    if builder is None:
-        if build:
-            raise ValueError(f"this table's source is read as it is: leave build.{next(iter(build))} out")
-        return
-    parameters = inspect.signature(BUILDERS[builder]).parameters.values()
-    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
-    for name in build:
-        if name not in known:
-            raise ValueError(f"the data of this table has no option build.{name}{nearest(name, known)}")
+    if builder is not None:
+        check_arguments(BUILDERS[builder], build, "build")
+    elif build:
+        raise ValueError(f"this table's source is read as it is: leave build.{next(iter(build))} out")
 
 
 def build_column(builder: str, source: Path, destination: Path, build: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ from longcut.engine.launch import (
     processes,
 )
 from longcut.engine.logs import ProgressLine, RunLog
-from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder
+from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, note_data, open_run_folder
 from longcut.engine.settings import Settings
 from longcut.engine.train import check_accumulation, train
 from longcut.recipes.array_files import write_arrays
@@ -114,11 +114,11 @@ class _Run:
         self.data = training_data(self.settings, method, self.inputs, self.store, self.say)
         self.selector = Selector(
             self.settings,
-            self.facts.num_bias,
             validation_store(self.settings, self.inputs, self.images, self.say),
             oracle_store(self.settings, self.inputs, self.images, self.say),
             self.device,
         )
+        self.selector.check(self.say)
         self.method = self._synchronised(method).to(self.device)
         self.order, self.steps = self._order(), self.facts.num_steps
         self.optimizer, self.scheduler = build_optimizer(self.settings, method, self.steps)
@@ -136,7 +136,8 @@ class _Run:
         run, images = self.settings.run, self.images
         steps = run.steps or max(1, round((run.epochs or 0) * self._order().steps_per_epoch))
         counts = images.group_counts() or [[count] for count in images.class_counts()]
-        return Facts(len(images.classes), len(images), steps, len(images.bias_names), counts)
+        batch = self._order().images_per_step
+        return Facts(len(images.classes), len(images), steps, len(images.bias_names), counts, batch)
 
     def _order(self) -> Order:
         run = self.settings.run
@@ -152,27 +153,32 @@ class _Run:
 
     def go(self, *, resume: bool) -> bool:
         """Train from the start or from the checkpoint; whether the run is finished."""
-        if not self._tell_apart():
-            return False
         # Every process starts from the same weights and then draws its own dropout.
         torch.manual_seed(self.settings.run.seed * world_size() + rank())
         start = self._restore() if resume else 0
         if start >= self.steps:
             self.say(f"{self.out} is finished: {self.steps} steps are done")
             return True
+        for remark in (*self._remarks(), *self.method.remarks()):
+            self.say(remark)
+        if not self._tell_apart():
+            return False
         if rank() == 0:
             _draw_batch(self.data, self.order, self.out / "pictures" / "batch.jpg")
         self.say(self._heading(len(self.data), start))
-        for remark in self.method.remarks():
-            self.say(remark)
         return self._loop(start)
+
+    def _remarks(self) -> list[str]:
+        """What a person may not expect of the settings on these images."""
+        size, images = self.settings.run.batch_size, len(self.images)
+        return [f"batch_size {size} is more than the {images} images: each step takes all of them"] * (size > images)
 
     def _tell_apart(self) -> bool:
         """Have biased models tell the samples apart, where the method reads their sets; whether that is done."""
-        if self.method.needs & {"amplified", "candidates"}:
-            shared = self.inputs.ensembles
-            folder = ensemble_folder(self.settings, self.store, shared) if shared else self.out / "ensemble"
-            sets = BiasEnsemble(self.settings, self.data, self.store, folder, self.device, self.say).sets()
+        read = self.method.needs & {"amplified", "candidates"}
+        if read:
+            folder = ensemble_folder(self.settings, self.store, self.inputs.ensembles or self.out / "ensemble")
+            sets = BiasEnsemble(self.settings, self.data, self.store, folder, self.device, self.say).sets(read)
             if sets is None:
                 return False
             self.data = training_data(self.settings, self.method, self.inputs, self.store, self.say, sets)
@@ -209,8 +215,10 @@ class _Run:
                     loss = self._write_terms(log, step, terms, progress)
                 progress.advance(step, self.order.images_per_step, loss)
                 if self.selector.active and (step % validate_every == 0 or last):
+                    watch.check(step)  # or a network that has diverged would be kept as the best so far
                     self._validate(log, step)
                 if run.sample_state_every and (step % run.sample_state_every == 0 or last):
+                    watch.check(step)
                     self._write_sample_state(step)
                 stop = stopper.asked() and not last
                 if step % every == 0 or last or stop:
@@ -271,10 +279,27 @@ class _Run:
 
     def _restore(self) -> int:
         state = load_checkpoint(self.out / CHECKPOINTS["last"])
-        if state["about"]["classes"] != list(self.images.classes):
-            raise ValueError(f"{self.out} was trained on other classes: {', '.join(state['about']['classes'])}")
-        self.selector.best, self.starting_weights = state["about"]["best"], state["about"]["starting_weights"]
-        return restore_training(self.method, state, self.optimizer, self.scheduler, self.scaler)
+        about = state["about"]
+        if about["classes"] != list(self.images.classes):
+            raise ValueError(f"{self.out} was trained on other classes: {', '.join(about['classes'])}")
+        groups, ours = (
+            [list(row) for row in facts] for facts in (about["facts"]["group_counts"], self.facts.group_counts)
+        )
+        self._refuse_others(groups != ours)
+        self.selector.best, self.starting_weights = about["best"], about["starting_weights"]
+        step = restore_training(self.method, state, self.optimizer, self.scheduler, self.scaler)
+        self._refuse_others(about.get("data_hash", self.store.digest) != self.store.digest)
+        if rank() == 0:
+            note_data(self.out, self.inputs.data)
+        return step
+
+    def _refuse_others(self, different: bool) -> None:
+        """Do not go on with other images, wherever they lie."""
+        if different:
+            raise ValueError(
+                f"{self.out} was trained on other images than {self.inputs.data} holds now: give those, or choose "
+                "another --out"
+            )
 
     def _log(self, start: int) -> AbstractContextManager[RunLog | None]:
         return RunLog(self.out, start) if rank() == 0 else nullcontext()

@@ -17,15 +17,17 @@ class LossWatch:
     """Keeps the losses of the steps since it last looked at them.
 
     Args:
-        order: of the run's batches.
+        order: of the batches.
         images: that the batches are of.
-        checkpoint: file to go back to.
+        checkpoint: file to go back to; None where there is none.
+        what: whose loss it is, for the message.
     """
 
-    def __init__(self, order: Order, images: ImageSet, checkpoint: Path) -> None:
+    def __init__(self, order: Order, images: ImageSet, checkpoint: Path | None, *, what: str = "the loss") -> None:
         self._order = order
         self._images = images
         self._checkpoint = checkpoint
+        self._what = what
         self._losses: list[Tensor] = []
 
     def add(self, loss: Tensor) -> None:
@@ -52,9 +54,13 @@ class LossWatch:
         _, indices = next(self._order.keys(step - 1, step))
         names = ", ".join(self._images.paths[i] for i in indices[:3])
         more = f" and {len(indices) - 3} more" if len(indices) > 3 else ""
-        kept = self._checkpoint
-        way_back = f"the last good checkpoint is {kept}" if kept.exists() else "no checkpoint was written before it"
         return (
-            f"the loss is not finite at step {step}, whose batch holds {names}{more}: try a lower lr, or "
-            f"precision=fp32; {way_back}"
+            f"{self._what} is not finite at step {step}, whose batch holds {names}{more}: try a lower lr, or "
+            f"precision=fp32{self._way_back()}"
         )
+
+    def _way_back(self) -> str:
+        kept = self._checkpoint
+        if kept is None:
+            return ""
+        return f"; the last good checkpoint is {kept}" if kept.exists() else "; no checkpoint was written before it"

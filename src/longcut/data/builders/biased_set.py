@@ -125,6 +125,7 @@ def _write_array(path: Path, part: Part) -> None:
     shape = len(part.targets), *part.side, 3
     try:
         array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        _reserve(temporary)
         for places, images in part.blocks():
             array[places] = images
         array.flush()
@@ -133,6 +134,17 @@ def _write_array(path: Path, part: Part) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _reserve(path: Path) -> None:
+    """Have the system set a mapped file's room aside: where the disk is full it says so, rather than kill the process.
+
+    Raises:
+        OSError: there is too little room.
+    """
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):  # not on every system
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _rows(parts: Sequence[Part], classes: Sequence[str]) -> Iterator[Sequence[object]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,12 @@ from longcut.data.builders.bias_assignment import block_bias, check_share, hold_
 from longcut.data.builders.biased_set import BiasedSet, Block, Image, Part, write_biased_set
 from longcut.data.builders.choosing import choose_images
 from longcut.data.builders.corruption_lists import ORIGINAL, corruptions_for
-from longcut.data.decoding import image_size, read_image
+from longcut.data.decoding import ImageError, image_size, read_image
 from longcut.data.image_set import ImageSet, splits_of
 from longcut.data.pasting import cover
 from longcut.data.pool import Engine, map_items
 
+Read = TypeVar("Read")
 _BLOCK = 64  # images corrupted at a time; what they draw depends on it
 _SMALLEST = 16  # pixels, of what can be corrupted
 _STREAMS = {"train": 0, "valid": 1, "test": 2}
@@ -162,7 +163,14 @@ def _read(source: Path, destination: Path, valid: int | None) -> tuple[ImageSet,
 
 
 def _smallest(sets: Sequence[ImageSet]) -> int:
-    return min(min(image_size(images.root / path)) for images in sets for path in images.paths)
+    return min(min(_opened(image_size, images.root / path)) for images in sets for path in images.paths)
+
+
+def _opened(read: Callable[[Path], Read], path: Path) -> Read:
+    try:
+        return read(path)
+    except ImageError as error:
+        raise ImageError(f"{error}; repair or remove it: 'longcut data check' names all such files") from None
 
 
 def _biased(
@@ -210,7 +218,8 @@ def _blocks(
 def _make(options: _Options, job: _Job) -> Image:
     import torch
 
-    images = np.stack([cover(read_image(options.root / path), options.size, options.size) for path in job.paths])
+    found = (_opened(read_image, options.root / path) for path in job.paths)
+    images = np.stack([cover(image, options.size, options.size) for image in found])
     if job.corruption == ORIGINAL:
         return images
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()

@@ -16,11 +16,22 @@ from longcut.data.builders.bias_assignment import check_share, spread_order
 from longcut.data.builders.biased_set import COLUMNS, TABLE, BiasedSet, start_build
 from longcut.data.builders.build_record import write_rows
 from longcut.data.image_set import ImageSet, read_images, splits_of
+from longcut.data.layouts import LayoutOptions
 
 _OPTIONAL = "mask", "x1", "y1", "x2", "y2"
+_ORDER = "train", "val", "valid", "test"
 
 
-def build_severity(source: Path, destination: Path, *, conflict_ratio: float, seed: int = 0) -> BiasedSet:
+def build_severity(
+    source: Path,
+    destination: Path,
+    *,
+    conflict_ratio: float,
+    seed: int = 0,
+    target: str | None = None,
+    bias: str | None = None,
+    severity: str | None = None,
+) -> BiasedSet:
     """Write a table of a subset; the images stay where they are.
 
     An image is aligned where its bias has the place of its class. Where too many training images conflict, some of them
@@ -33,6 +44,9 @@ def build_severity(source: Path, destination: Path, *, conflict_ratio: float, se
         destination: folder to write `images.csv` and `build.json` in; the table's paths lead from there to the images.
         conflict_ratio: share of the training images that are to conflict.
         seed: of the draws.
+        target: of a source with several attributes, the one to classify.
+        bias: the one that goes with it.
+        severity: of a source with several shares of conflicting images, the one to take images from.
 
     Returns:
         How many images each split has, and how many of them conflict.
@@ -43,10 +57,11 @@ def build_severity(source: Path, destination: Path, *, conflict_ratio: float, se
         OSError: the destination cannot be written.
     """
     check_share("conflict ratio", conflict_ratio)
-    splits = splits_of(source)
+    options = LayoutOptions(target=target, bias=bias, severity=severity)
+    splits = sorted(splits_of(source, options=options), key=lambda name: (*_ORDER, name).index(name))
     if "train" not in splits:
         raise ValueError(f"{source} has no split 'train': there is nothing to train on with another share of conflicts")
-    sets = {name: read_images(source, name) for name in splits}
+    sets = {name: read_images(source, name, options=options) for name in splits}
     for name, images in sets.items():
         _check_labels(source, name, images)
     settings: dict[str, str | int | None] = {

@@ -45,7 +45,8 @@ def read(root: Path, options: LayoutOptions) -> Samples:
 
     Raises:
         ValueError: there are no images, or several severities and none is chosen.
-        LabelError: names do not tell target and bias, or tell a target beyond the classes.
+        LabelError: names do not tell target and bias, or tell one beyond the classes; biases may be called otherwise,
+            but then all of them.
     """
     family, severity = _find(root, options.severity)
     chosen = family / severity
@@ -100,6 +101,12 @@ def _labels(root: Path, paths: Sequence[str], classes: tuple[str, ...]) -> _Labe
             f"{some(wrong)}"
         )
     biases = {bias for _, bias in fields}
+    wrong = [path for path, (_, bias) in zip(paths, fields, strict=True) if bias not in known]
+    if wrong and not biases.isdisjoint(known):
+        raise LabelError(
+            f"{root}: {counted(len(wrong), 'name')} with a bias that is none of the classes {', '.join(classes)}, as "
+            f"others are: {some(wrong)}"
+        )
     bias_names = tuple(numbers) if biases <= set(numbers) else match_bias(biases, classes)
     bias_known = places(bias_names)
     targets = np.array([known[target] for target, _ in fields], np.int64)
