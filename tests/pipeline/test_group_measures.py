@@ -377,6 +377,8 @@ def test_the_page_lists_every_group_escaped(run: Path, table: Path, tmp_path: Pa
     assert "best_test (oracle)" in page
     assert page.count("<dt>Worst group</dt>") == 1
     assert 'class="curves"' in page
+    assert 'id="figures">With the shortcut, and without</h2>' in page
+    assert 'aria-label="Accuracy of each method with the bias and against it"' in page
 
 
 def test_a_run_under_several_rules_is_one_curve_and_one_picture(tmp_path: Path) -> None:

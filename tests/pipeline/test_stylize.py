@@ -323,7 +323,7 @@ def test_nothing_readable_at_all_is_told(images: ImageSet, tmp_path: Path, quick
         (["--per-image", 1, "--per-pair", 1], "exclude each other"),
         (["--limit", -1], "limit is -1"),
         (["--size", 0], "size is 0"),
-        (["--workers", 0], "workers is 0"),
+        (["--workers", 0], "--workers 0: "),
         (["--per-image", 99], "per_image is 99"),
     ],
 )

@@ -236,7 +236,7 @@ def test_nothing_readable_at_all_is_told(tmp_path: Path, quick: list[int]) -> No
         (["--limit-per-class", -1], "limit per class is -1"),
         (["--size", 4], "size is 4: a texture needs at least 7 pixels"),
         (["--patch-size", 6], "patch_size is 6"),
-        (["--workers", 0], "workers is 0"),
+        (["--workers", 0], "--workers 0: "),
         (["--split", "vall"], "no split 'vall'"),
     ],
 )

@@ -180,7 +180,8 @@ def test_a_table_that_contradicts_itself_is_refused(before: str, after: str, fau
 @pytest.mark.parametrize(
     ("builder", "build", "fault"),
     [
-        ("colored_mnist", {"ratios": 1}, r"no option build.ratios \(did you mean 'ratio'\?\)"),
+        ("colored_mnist", {"ratio": 0.1, "ratios": 1}, r"^unknown setting build.ratios \(did you mean 'ratio'\?\)$"),
+        ("colored_mnist", {"ratio": 0.1, "valid": "x"}, "^build.valid = 'x': input should be a valid integer"),
         (None, {"seed": 1}, "this table's source is read as it is: leave build.seed out"),
     ],
 )

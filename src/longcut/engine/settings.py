@@ -276,6 +276,8 @@ def _validate(model: type[BaseModel], values: dict[str, Any], section: str, faul
             key = str(fault["loc"][0]) if fault["loc"] else section
             if fault["type"] == "extra_forbidden":
                 faults.append(f"unknown setting {section}.{key}{_nearest(key, list(model.model_fields))}")
+            elif fault["type"] == "missing":
+                faults.append(f"{section}.{key} is needed")
             else:
                 faults.append(f"{section}.{key} = {fault['input']!r}: {fault['msg'].lower()}")
     return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from longcut.data.challenge_layout import VARIANTS
-from longcut.report.columns import dataset_title
+from longcut.report.columns import Column, dataset_title
 from longcut.report.compare import Comparison
 from longcut.report.groups import Cell, Group
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#2f7fc4", "#d55e00", "#0a9b74", "#b35fa3", "#a17c00", "#7b61d1", "#7f7f7f")
+COLOURS = ("#2f7fc4", "#d55e00", "#0a9b74", "#b35fa3", "#a17c00", "#7b61d1", "#7f7f7f", "#c8356d")
 """Told apart by colour-blind readers too, with a contrast of at least 3:1 on white and on near-black."""
+BIAS_BARS = ("bias_aligned", "bias_conflicting", "worst_group")
 _MARKERS = "os^DvPX"
 INK = "#010203"
 """Stands for the colour of the surrounding text until the SVG is written."""
@@ -139,6 +140,14 @@ def plot_variants(comparison: Comparison) -> str:
     )
 
 
+def plot_bias(comparison: Comparison) -> str:
+    """Accuracy of each method on images that go with the bias, on those that go against it, and on its worst group."""
+    measured = {(m, d) for g in comparison.groups for m, d, name in g.cells if m in BIAS_BARS and name is None}
+    columns = [Column(m, d) for d in sorted({d for _, d in measured}) for m in BIAS_BARS if (m, d) in measured]
+    cells = [[group.get(column.metric, column.dataset) for column in columns] for group in comparison.groups]
+    return _bars("bias", [g.label for g in comparison.groups], [column.title for column in columns], cells, least=6.3)
+
+
 def plot_classes(groups: Sequence[Group], classes: Sequence[str], dataset: str) -> str:
     """Accuracy of each method on each class of one dataset, with 95 % intervals."""
     cells = [[group.get("accuracy", dataset, name) for name in classes] for group in groups]
@@ -213,7 +222,7 @@ def _whisker(axes: Axes, cell: Cell, place: float, *, horizontal: bool = False) 
 
 def short_label(text: str) -> str:
     """Short enough for a plot; a leading underscore would hide it from the legend."""
-    text = text if len(text) <= 32 else text[:31] + "…"
+    text = text if len(text) <= 40 else text[:39] + "…"
     return f"\u200b{text}" if text.startswith("_") else text
 
 
