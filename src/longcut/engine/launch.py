@@ -28,12 +28,16 @@ def find_device() -> torch.device:
 
 
 def find_precision(wish: Precision | Literal["auto"], device: torch.device) -> Precision:
-    """The precision of the forward passes; "auto" is bf16 where the processor computes in it, else fp32."""
+    """The precision of the forward passes; "auto" is the fastest, bf16 or fp16 on GPUs and bf16 on a CPU with AMX.
+
+    A CPU that multiplies bf16 without AMX's tiles takes 1.4 to 1.8 times as long in it as in fp32 (AVX-512, a
+    ResNet-18 and a small ViT, forward and backward).
+    """
     if wish != "auto":
         return wish
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 @contextmanager
