@@ -44,6 +44,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("rebias", "batch", {"sigma": "median", "weight": 0.5, "biased_weight": 2.0}),
     ("end", "batch", {}),
     ("end", "group", {"alpha": 1.0, "beta": 1.0, "authors_pairs": True}),
+    ("end", "batch", {"authors_bottleneck": True}),
     ("hex", "batch", {}),
     ("hex", "group", {"levels": 4, "dim": 8, "ridge": 1e-2}),
     ("lnl", "batch", {}),
@@ -440,6 +441,40 @@ def test_reweighting_makes_groups_equal(by: str, num_bias: int) -> None:
     torch.testing.assert_close(terms["weighted_cross_entropy"], (weights * losses).mean())
 
 
+@pytest.mark.parametrize("name", ["group_dro", "reweighting"])
+@pytest.mark.parametrize("unknown", [(2, 5), tuple(range(8))], ids=["some", "all"])
+def test_images_of_no_known_bias_take_no_part(name: str, unknown: tuple[int, ...]) -> None:
+    """Neither the loss nor what the method keeps changes with them; a step without any other leaves all as it is."""
+    torch.manual_seed(0)
+    one, batch = made_method(KINDS[name], "group", {}), made_batch()
+    other = copy.deepcopy(one)
+    assert batch.bias is not None
+    known = [i for i in range(8) if i not in unknown]
+    bias = torch.tensor([-1 if i in unknown else b for i, b in enumerate(batch.bias.tolist())])
+    (terms,) = one.training_step(replace(batch, bias=bias))
+    (found,) = terms.values()
+    if known:
+        rest = Batch(batch.images[known], batch.targets[known], batch.indices[known], bias=batch.bias[known])
+        (expected,) = next(iter(other.training_step(rest))).values()
+        # Reweighting's is the mean over all images of the batch.
+        torch.testing.assert_close(found, expected * (len(known) / 8 if name == "reweighting" else 1))
+    else:
+        assert found == 0
+    found.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in one.parameters())
+    for key, tensor in other.state_dict().items():
+        torch.testing.assert_close(one.state_dict()[key], tensor, msg=key)
+
+
+def test_by_class_the_bias_may_be_unknown() -> None:
+    method, batch = made_method(Reweighting, "group", {"by": "class"}), made_batch()
+    assert batch.bias is not None
+    (one,), (other,) = (
+        method.training_step(replace(batch, bias=bias)) for bias in (batch.bias, torch.full_like(batch.bias, -1))
+    )
+    assert torch.equal(one["weighted_cross_entropy"], other["weighted_cross_entropy"])
+
+
 # What is refused.
 
 
@@ -481,7 +516,7 @@ PARALLEL: dict[str, tuple[str, dict[str, Any]]] = {
     "rebias": ("rebias", {}),
     "rebias_median": ("rebias", {"sigma": "median"}),
     "end": ("end", {"alpha": 1.0, "beta": 1.0}),
-    "end_authors": ("end", {"authors_pairs": True}),
+    "end_authors": ("end", {"authors_pairs": True, "authors_bottleneck": True}),
     "hex": ("hex", {}),
     "lnl": ("lnl", {"weight": 1.0, "entropy_weight": 1.0}),
     "lnl_two_steps": ("lnl", {"two_steps": True}),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from made_batches import CLASSES, made_method
+from made_batches import CLASSES, made_method, small_net
+
+from longcut.backbones import MeanColourMlp, SmallConvNet
+from longcut.methods.rebias import ReBias
 
 SPARSE = {"group_counts": [[90, 5, 0], [5, 90, 0], [0, 0, 100]]}
 
@@ -40,3 +43,11 @@ def test_rebias_refuses_batches_that_hsic_cannot_compare(batch_size: int, fits: 
         return
     with pytest.raises(ValueError, match="hsic compares at least 4 images, not 3: take a larger batch_size"):
         made_method("rebias", "group", {"batch_size": batch_size})
+
+
+def test_rebias_says_so_where_both_networks_see_the_same() -> None:
+    (line,) = ReBias(small_net(), small_net(), num_classes=CLASSES).remarks()
+    assert "both networks are of one architecture, so the biased one can learn all that the other one can" in line
+    assert "backbone.biased" in line
+    for other in (SmallConvNet((8, 16, 16), (2, 2, 2), "group", kernel=1), MeanColourMlp()):
+        assert ReBias(small_net(), other, num_classes=CLASSES).remarks() == ()

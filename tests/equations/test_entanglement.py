@@ -1,13 +1,16 @@
-"""EnD's regularisers against their definitions, with plain loops over pairs in float64."""
+"""EnD's regularisers and its authors' bottleneck against their definitions, with plain loops in float64."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from longcut.backbones import Mlp, create_backbone
+from longcut.core import Batch
 from longcut.losses.entanglement import disentangling, entangling
+from longcut.methods.end import EnD
 
 
 def made(b: int = 12, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,3 +116,68 @@ def test_half_precision_is_summed_in_float32() -> None:
     ):
         assert found.dtype == torch.float32
         assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+# The authors' bottleneck: a hyperbolic tangent, and a head that reads directions.
+
+
+def features_by_loops(method: EnD, image: Tensor) -> list[Tensor]:
+    """A layer with a ReLU, and one with a hyperbolic tangent."""
+    linear = [module for module in method.backbone.modules() if isinstance(module, nn.Linear)]
+    values = [image[c, y, x] for y in range(2) for x in range(2) for c in range(3)]
+    for layer, activation in zip(linear, (torch.relu, torch.tanh), strict=True):
+        rows = zip(layer.weight, layer.bias, strict=True)
+        values = [activation(sum(w * v for w, v in zip(row, values, strict=True)) + b) for row, b in rows]
+    return values
+
+
+def cross_entropy_by_loops(method: EnD, features: Tensor, targets: list[int]) -> Tensor:
+    """Of a linear head on features of length 1."""
+    losses = []
+    for row, target in zip(features, targets, strict=True):
+        length = sum(value**2 for value in row) ** 0.5
+        heads = zip(method.head.weight, method.head.bias, strict=True)
+        logits = [sum(w * v / length for w, v in zip(weights, row, strict=True)) + b for weights, b in heads]
+        losses.append(torch.log(sum(logit.exp() for logit in logits)) - logits[target])
+    return sum(losses) / len(losses)
+
+
+def test_the_authors_bottleneck_is_its_definition_with_gradients() -> None:
+    torch.manual_seed(0)
+    end = EnD(Mlp(2, (7, 5)), num_classes=3, num_bias=3, alpha=2.0, beta=3.0, authors_bottleneck=True).double()
+    images, (_, targets, bias) = torch.randn(12, 3, 2, 2, dtype=torch.float64), made()
+    (found,) = end.training_step(Batch(images=images, targets=targets, indices=torch.arange(12), bias=bias))
+    features = torch.stack([torch.stack(features_by_loops(end, image)) for image in images])
+    expected = {
+        "cross_entropy": cross_entropy_by_loops(end, features, targets.tolist()),
+        "disentangling": 2 * disentangling_by_loops(features, bias.tolist()),
+        "entangling": 3 * entangling_by_loops(features, targets.tolist(), bias.tolist()),
+    }
+    assert found.keys() == expected.keys()
+    torch.testing.assert_close(end.encode(images), features)
+    parameters = list(end.parameters())
+    for name, term in expected.items():
+        assert found[name].item() == pytest.approx(term.item(), rel=1e-10), name
+        one, other = (
+            torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in (found[name], term)
+        )
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["convnet3", "resnet18"])
+def test_the_tangent_is_what_a_map_of_features_passes_last(name: str) -> None:
+    torch.manual_seed(0)
+    end = EnD(create_backbone(name), num_classes=3, num_bias=3, authors_bottleneck=True)
+    seen: list[Tensor] = []
+    for module in end.backbone.modules():
+        if isinstance(module, nn.Tanh):
+            module.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad():
+        features = end.encode(torch.randn(2, 3, 32, 32))
+    assert len(seen) == 1
+    torch.testing.assert_close(seen[0].mean(dim=(2, 3)), features)
+
+
+def test_a_network_without_a_relu_to_replace_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"replaces the last nn\.ReLU of a network, and SmallResNet has none: take"):
+        EnD(create_backbone("resnet20"), num_classes=3, num_bias=3, authors_bottleneck=True)

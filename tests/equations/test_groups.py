@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 from pathlib import Path
 from statistics import NormalDist
 
@@ -275,3 +276,18 @@ def test_predictions_keep_the_names_of_the_bias_and_old_ones_have_none(tmp_path:
     with np.load(tmp_path / "new.npz") as arrays:
         np.savez(tmp_path / "old.npz", **{name: arrays[name] for name in arrays.files if name != "bias_names"})
     assert Predictions.load(tmp_path / "old.npz").bias_names == ()
+
+
+def test_a_disk_that_is_full_leaves_the_former_predictions_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "test.best_val.npz"
+    said(drawn(11), 4, 4).save(path)
+    former = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(former) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            said(drawn(12), 4, 4).save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == former

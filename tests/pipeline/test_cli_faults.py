@@ -203,6 +203,22 @@ def test_an_existing_run_is_never_overwritten(
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
 
 
+def test_a_run_that_diverged_at_once_is_begun_again_with_a_lower_rate(
+    tmp_path: Path, data: Path, longcut: Longcut, refused: Refused
+) -> None:
+    words = ["train", "base_small", "--data", data, "--out", tmp_path / "run", *SMALL]
+    for _ in range(2):  # the same once more is no "exists" either
+        assert "not finite at step 2" in (line := refused(*words, "lr=1e30"))
+        assert "no checkpoint was written before it" in line
+    told = longcut(*words)
+    assert told.code == 0, told
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert len(losses) == 2
+    assert all(loss < 100 for loss in losses)
+    assert "lr = 0.001" in (tmp_path / "run" / "settings.toml").read_text()
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, data: Path, refused: Refused) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").write_text("words")

@@ -117,7 +117,7 @@ def test_every_kept_checkpoint_is_measured_and_the_images_are_decoded_once(
     assert "test: 3 of 18 images have no bias label and are in no group" in told.err
     assert f"test: 1 of 4 groups have no image and count in no mean: {HOSTILE}/land" in told.err
     assert told.err.count("count in no mean") == 1, "it is the same for all of them"
-    for label in ("base_small (last)", "base_small (best_val)", "base_small (best_test (oracle))"):
+    for label in ("base_small (last)", "base_small (best_val)", "base_small (best_test, oracle)"):
         assert label in told.out
     for title in ("Class-balanced, test", "Unbiased, test", "Conflicting, test", "Bias gap, test", "Worst group, test"):
         assert title in told.out
@@ -260,15 +260,15 @@ def test_a_run_has_a_line_for_each_rule(tmp_path: Path) -> None:
     comparison = compared(*both_rules(tmp_path))
     assert [group.label for group in comparison.groups] == [
         "erm (last)",
-        "erm (best_test (oracle))",
+        "erm (best_test, oracle)",
         "lff (last)",
-        "lff (best_test (oracle))",
+        "lff (best_test, oracle)",
     ]
     titles = ["test", "Class-balanced, test", "Unbiased, test", "Aligned, test", "Conflicting, test"]
     assert [column.title for column in comparison.columns] == [*titles, "Bias gap, test", "Worst group, test"]
     assert comparison.notes[0] == "Every run was measured under several selection rules: compare rows of the same rule."
     markdown = format_table(comparison, "markdown")
-    line = next(line for line in markdown.splitlines() if line.startswith("| lff (best_test (oracle))"))
+    line = next(line for line in markdown.splitlines() if line.startswith("| lff (best_test, oracle)"))
     cells = [cell.strip() for cell in line.split("|")]
     assert cells[2] == "87.5 [85.5, 89.5]"
     assert cells[8] == "80.0 [78.0, 82.0]"
@@ -276,7 +276,7 @@ def test_a_run_has_a_line_for_each_rule(tmp_path: Path) -> None:
     records = list(csv.DictReader(io.StringIO(format_table(comparison, "csv"))))
     worst = {(r["label"], r["selection"]): float(r["mean"]) for r in records if r["metric"] == "worst_group"}
     assert worst["erm (last)", "last"] == 0.45
-    assert worst["erm (best_test (oracle))", "best_test"] == pytest.approx(0.5)
+    assert worst["erm (best_test, oracle)", "best_test"] == pytest.approx(0.5)
     assert {r["class"] for r in records if r["metric"] == "group_accuracy"} == set(GROUPS)
     assert len(json.loads(format_table(comparison, "json"))["rows"]) == 4 * 11
 
@@ -346,7 +346,10 @@ def test_backgrounds_are_judged_within_a_rule_too(tmp_path: Path) -> None:
     verdict = judge(compared(erm, clad))
     assert verdict.headline.startswith("erm leans on backgrounds")
     assert "clad" not in verdict.headline
-    assert verdict.details[0].startswith("clad was selected by another rule (best_test (oracle); BG-Gap 10.0 points")
+    assert verdict.details[0] == (
+        "clad was selected by another rule, best_test (oracle): its BG-Gap of 10.0 points (95 % interval 8.0 to 12.0) "
+        "cannot be set against what last selected."
+    )
     assert verdict.details[1].startswith("erm recognises 45.0 %")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from longcut.core import Method
 from longcut.engine.build import Facts, build_method
 from longcut.engine.checkpoint import load_checkpoint, restore_method
+from longcut.engine.folder_lock import hold, is_held
 from longcut.engine.settings import Settings, check
 
 CHECKPOINTS = {
@@ -29,6 +31,7 @@ _NEEDS = {
     "best_val_group": "bias labels of the validation split",
     "best_test": "oracle=true and a test split",
 }
+_BEFORE_A_CHECKPOINT = {"settings.toml", "log.jsonl", "tensorboard", "pictures", "ensemble"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) ->
     """Check that a run may begin or go on in a folder; nothing is written.
 
     Where a run goes on from a checkpoint its images may have been moved: whether they are the same is told by their
-    hash, when they are read.
+    hash, when they are read. What a run left that ended before its first checkpoint, because it diverged say, is in
+    nobody's way: any other may begin there.
 
     Raises:
         ValueError: the folder holds something else, a run with other settings (the first key that differs is named),
@@ -94,33 +98,61 @@ def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) ->
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names a folder")
     if file.exists():
-        former, new = _flat(_read_toml(file)), _flat(settings)
-        if resume and (folder / CHECKPOINTS["last"]).is_file():
-            former["paths.data"] = new.get("paths.data")
-        difference = first_difference(former, new)
+        difference = _difference(folder, settings, resume=resume)
+        if (resume and not difference) or _holds_nothing(folder):
+            return
         if difference:
             raise ValueError(f"{folder} holds a run with other settings ({difference}): choose another --out")
-        if not resume:
-            raise ValueError(f"{folder} already holds this run: go on with --resume, or choose another --out")
-    elif folder.is_dir() and any(found.suffix != ".part" for found in folder.iterdir()):
+        raise ValueError(f"{folder} already holds this run: go on with --resume, or choose another --out")
+    if folder.is_dir() and any(found.suffix != ".part" for found in folder.iterdir()):
         raise ValueError(f"{folder} exists and is no run: choose another --out")
 
 
 def open_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
-    """Make a run's folder, or go on in it; never overwrite one.
+    """Make a run's folder, or go on in it; never overwrite one that kept a checkpoint.
+
+    Of a run that ended before its first one the log and the pictures go, and the biased models stay: they lie under
+    what they depend on. Until this process opens another folder or ends, no other process takes this one so.
 
     Raises:
         ValueError: as `check_run_folder`; or the folder cannot be written.
     """
     check_run_folder(folder, settings, resume=resume)
     file = folder / "settings.toml"
-    if file.exists():
-        return
+    goes_on = resume and file.exists() and not _difference(folder, settings, resume=resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_settings(file, settings)
+        hold(folder)
+        if not goes_on:
+            _clear(folder)
+            _write_settings(file, settings)
     except OSError as error:
         raise ValueError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def _difference(folder: Path, settings: dict[str, Any], *, resume: bool) -> str:
+    former, new = _flat(_read_toml(folder / "settings.toml")), _flat(settings)
+    if resume and (folder / CHECKPOINTS["last"]).is_file():
+        former["paths.data"] = new.get("paths.data")
+    return first_difference(former, new)
+
+
+def _holds_nothing(folder: Path) -> bool:
+    """Whether a folder holds what a run writes before its first checkpoint and nothing else, and no process is at it.
+
+    Rows of results, sample states and files of a person's own are something to lose, whatever became of checkpoints.
+    """
+    found = {file.name for file in folder.iterdir() if file.suffix != ".part"}
+    sections = _read_toml(folder / "settings.toml").keys()
+    return found <= _BEFORE_A_CHECKPOINT and sections >= {"method", "run", "paths"} and not is_held(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Take away what a run would add to or leave as it is."""
+    for name in ("log.jsonl", "pictures/batch.jpg"):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / "tensorboard").exists():
+        shutil.rmtree(folder / "tensorboard")
 
 
 def note_data(folder: Path, data: Path) -> None:

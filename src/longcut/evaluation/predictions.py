@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from longcut.data.decoding import write_whole
 
 
 def predictions_name(dataset: str, selection: str) -> str:
@@ -56,12 +58,15 @@ class Predictions:
         return count > 0 and (len(self.bias_names) == count or self.bias_names[:count] == self.classes)
 
     def save(self, path: Path) -> None:
-        """Write an `.npz`, whole or not at all."""
-        arrays: dict[str, Any] = {name: value for name, value in vars(self).items() if value is not None}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.stem + ".part.npz")
-        np.savez_compressed(part, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()})
-        os.replace(part, path)
+        """Write an `.npz`, whole or not at all.
+
+        Raises:
+            OSError: the disk is full, say; what was there before is untouched, and nothing is left behind.
+        """
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
+        stream = io.BytesIO()
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        write_whole(path, stream.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

@@ -32,6 +32,11 @@ class EnD(Method):
         alpha: of the term that makes features of one bias orthogonal.
         beta: of the term that makes features of one class and different biases parallel.
         authors_pairs: leave out the pairs that the authors' code does, about half of the parallel term's.
+        authors_bottleneck: as the authors' code, the backbone's last ReLU becomes a hyperbolic tangent, and the head
+            reads the features divided by their length.
+
+    Raises:
+        ValueError: the bias is not labelled, or the backbone has no ReLU that could be replaced.
     """
 
     needs = frozenset({"bias"})
@@ -45,12 +50,16 @@ class EnD(Method):
         alpha: float = 0.1,
         beta: float = 0.1,
         authors_pairs: bool = False,
+        authors_bottleneck: bool = False,
     ) -> None:
         super().__init__()
         check_bias_labels(num_bias, "EnD")
+        if authors_bottleneck:
+            _put_tanh_last(backbone)
         self.backbone = backbone
         self.head = nn.Linear(feature_dim(backbone), num_classes)
-        self.alpha, self.beta, self.authors_pairs = alpha, beta, authors_pairs
+        self.alpha, self.beta = alpha, beta
+        self.authors_pairs, self.authors_bottleneck = authors_pairs, authors_bottleneck
 
     def training_step(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
         """Terms: `cross_entropy`, `disentangling` and `entangling` (weighted)."""
@@ -71,7 +80,9 @@ class EnD(Method):
         return features
 
     def classify(self, features: Tensor) -> Tensor:
-        """Logits of the linear head."""
+        """Logits of the linear head, of the features as they are or, as the authors' code, of their directions."""
+        if self.authors_bottleneck:
+            features = functional.normalize(at_least_float32(features), dim=1)
         logits: Tensor = self.head(features)
         return logits
 
@@ -81,3 +92,14 @@ def _cosines(features: Float[Tensor, "b d"]) -> Float[Tensor, "k k"]:
     with torch.autocast(features.device.type, enabled=False):
         units = gather_with_gradient(functional.normalize(at_least_float32(features), dim=1))
         return units @ units.T
+
+
+def _put_tanh_last(backbone: nn.Module) -> None:
+    """Replace the ReLU that comes last, so that cosines of the features can be negative."""
+    names = [name for name, module in backbone.named_modules() if isinstance(module, nn.ReLU)]
+    if not names:
+        raise ValueError(
+            f"authors_bottleneck replaces the last nn.ReLU of a network, and {type(backbone).__name__} has none: take "
+            "convnet4 or resnet18"
+        )
+    backbone.set_submodule(names[-1], nn.Tanh())

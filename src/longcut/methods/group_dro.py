@@ -26,7 +26,8 @@ class GroupDRO(Method):
     """The mean losses of the groups, weighted; a group's weight grows exponentially with its loss.
 
     A group is a class with a bias. The weights are kept as logarithms, which do not underflow in long runs. That of a
-    group without samples in a batch stays as it is, but for the sum of all, which is 1.
+    group without samples in a batch stays as it is, but for the sum of all, which is 1. A sample whose bias is not
+    known, -1, is in no group and adds nothing.
 
     Args:
         backbone: images to pooled features.
@@ -66,13 +67,13 @@ class GroupDRO(Method):
         batch.require(self.needs, "GroupDRO")
         assert batch.bias is not None
         losses = functional.cross_entropy(self(batch.images), batch.targets, reduction="none")
-        groups = batch.targets * self.num_bias + batch.bias
+        groups = torch.where(batch.bias < 0, -1, batch.targets * self.num_bias + batch.bias)
         members = groups[:, None] == torch.arange(len(self.log_weights), device=groups.device)
         counts = gather(members.sum(dim=0)[None]).sum(dim=0)
         sums = gather((members * losses.detach()[:, None]).sum(dim=0)[None]).sum(dim=0)
         self._update(sums / counts.clamp(min=1), counts > 0)
-        # Each sample's share of its group's mean over all processes.
-        weights = (self.log_weights.exp() / counts.clamp(min=1))[groups]
+        # Each sample's share of its group's mean over all processes; 0 of one that is in no group.
+        weights = (members * (self.log_weights.exp() / counts.clamp(min=1))).sum(dim=1)
         yield {"robust_cross_entropy": world_size() * (weights * losses).sum()}
 
     def encode(self, images: Tensor) -> Tensor:

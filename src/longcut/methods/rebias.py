@@ -88,6 +88,15 @@ class ReBias(Method):
         logits: Tensor = self.head(features)
         return logits
 
+    def remarks(self) -> tuple[str, ...]:
+        """That both networks are alike: then the biased one can express whatever the other one can."""
+        if _architecture(self.backbone) != _architecture(self.biased_backbone):
+            return ()
+        return (
+            "both networks are of one architecture, so the biased one can learn all that the other one can: name one "
+            "with a small receptive field as backbone.biased, such as bagnet18 or convnet4_k1",
+        )
+
     def _dependence(self, own: Tensor, others: Tensor) -> Tensor:
         """HSIC over the global batch, of which each process computes the whole."""
         own = gather_with_gradient(own)
@@ -95,3 +104,8 @@ class ReBias(Method):
 
     def _width(self, features: Tensor) -> float | Tensor:
         return median_distance(features) if isinstance(self.sigma, str) else self.sigma
+
+
+def _architecture(network: nn.Module) -> tuple[type[nn.Module], list[tuple[int, ...]]]:
+    """Its class, and the shapes of its parameters, which tell networks of one class apart."""
+    return type(network), [tuple(parameter.shape) for parameter in network.parameters()]

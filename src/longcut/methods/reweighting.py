@@ -19,7 +19,8 @@ class Reweighting(Method):
 
     The weights' mean over the training set is 1, and all groups weigh the same in the sum: the importance weights of
     Shimodaira ("Improving predictive inference under covariate shift", 2000) from the training set to one in which the
-    groups are equal.
+    groups are equal. By group, a sample whose bias is not known, -1, weighs nothing; the mean is still over the whole
+    batch, so that micro-batches add up.
 
     Args:
         backbone: images to pooled features.
@@ -62,6 +63,7 @@ class Reweighting(Method):
         batch.require(self.needs, "Reweighting")
         losses = functional.cross_entropy(self(batch.images), batch.targets, reduction="none")
         columns = torch.zeros_like(batch.targets) if self.by == "class" or batch.bias is None else batch.bias
+        losses = losses * (columns >= 0)
         yield {"weighted_cross_entropy": (self.weights[batch.targets, columns] * losses).mean()}
 
     def encode(self, images: Tensor) -> Tensor:

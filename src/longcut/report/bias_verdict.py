@@ -62,7 +62,8 @@ def _worst(group: Group, test: _Test) -> Cell | None:
 
 def _placed(sentence: str, place: Sequence[str]) -> str:
     """A sentence with what it holds for before it."""
-    return f"{', '.join(place).capitalize()}: {sentence}" if place else sentence
+    where = ", ".join(place)
+    return f"{where[:1].upper()}{where[1:]}: {sentence}" if place else sentence
 
 
 def _of_rule(groups: Sequence[Group], test: _Test) -> list[str]:

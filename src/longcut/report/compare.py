@@ -107,7 +107,7 @@ def _rule_notes(groups: Sequence[Group]) -> list[str]:
         rules.setdefault(group.name, set()).add(group.selection)
     notes = []
     if len({frozenset(found) for found in rules.values()}) > 1:
-        listed = "; ".join(f"{group.label}: {rule_title(group.selection)}" for group in groups)
+        listed = "; ".join(f"{group.name}: {rule_title(group.selection)}" for group in groups)
         notes.append(f"Selection rules differ between rows: {listed}.")
     elif len(set().union(*rules.values())) > 1:
         notes.append("Every run was measured under several selection rules: compare rows of the same rule.")

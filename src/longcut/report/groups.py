@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from longcut.report.rules import in_order, rule_title
+from longcut.report.rules import in_order, rule_mark
 from longcut.report.runs import Row, RunResults
 
 _NOT_THE_METHOD = frozenset({"seed", "out", "resume", "device", "workers", "num_workers", "cache", "log_every"})
@@ -127,7 +127,7 @@ def _labels(members: Sequence[_Member]) -> list[tuple[str, str]]:
         differing = sorted(k for k in keys if any(m.settings.get(k) != member.settings.get(k) for m in others))
         marks += [f"{key.rsplit('.', 1)[-1]}={member.settings.get(key, 'unset')}" for key in differing[:_MARKS]]
         marks += [f"and {len(differing) - _MARKS} more"] * (len(differing) > _MARKS)
-        rule = [rule_title(member.selection)] * any(m.selection != member.selection for m in others)
+        rule = [rule_mark(member.selection)] * any(m.selection != member.selection for m in others)
         labels.append((_marked(member.label, rule + marks), _marked(member.label, marks)))
     return [
         (f"{label}, {m.run.folder}", f"{name}, {m.run.folder}") if labels.count((label, name)) > 1 else (label, name)

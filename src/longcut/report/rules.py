@@ -13,6 +13,11 @@ def rule_title(rule: str) -> str:
     return f"{rule} (oracle)" if rule == ORACLE else rule
 
 
+def rule_mark(rule: str) -> str:
+    """The same where it stands in parentheses, which hold no others."""
+    return rule_title(rule).replace(" (", ", ").replace(")", "")
+
+
 def in_order(rules: Iterable[str]) -> list[str]:
     """Each of some rules once: those that read the least first, oracles last."""
     return sorted(dict.fromkeys(rules), key=_place)

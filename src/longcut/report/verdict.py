@@ -48,8 +48,8 @@ def _of_backgrounds(measured: Sequence[Group]) -> list[str]:
 
 
 def _by_another_rule(group: Group, rule: str) -> str:
-    figure = f"{rule_title(group.selection)}; BG-Gap {points(_gap(group))}"
-    return f"{group.label} was selected by another rule ({figure}) and cannot be set against what {rule} selected."
+    figure = f"its BG-Gap of {points(_gap(group))} cannot be set against what {rule} selected"
+    return f"{group.name} was selected by another rule, {rule_title(group.selection)}: {figure}."
 
 
 def _without_backgrounds(groups: Sequence[Group]) -> Verdict:
