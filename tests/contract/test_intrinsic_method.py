@@ -19,7 +19,7 @@ from longcut.testing import check_method
 EARLY: dict[str, Any] = {"reference_step": 1, "guidance_step": 2}
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("intrinsic", "group", EARLY),
-    ("intrinsic", "batch", EARLY | {"joint_forward": False, "score_limit": 0.0, "tau": 2.0}),
+    ("intrinsic", "batch", EARLY | {"joint_forward": False, "score_limit": 1.0, "tau": 2.0}),
     ("intrinsic", "batch", EARLY | {"partners": "all", "weigh_by_score": False}),
     ("intrinsic", "none", EARLY | {"partners": "candidates", "guide": False}),
     ("intrinsic", "group", EARLY | {"partner_loss": False, "enhance": False}),
@@ -90,7 +90,11 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
     return {"losses": torch.stack(logs), "names": [*terms], "state": method.state_dict()}
 
 
-PAIRED: dict[str, dict[str, Any]] = {"paper": {"score_limit": 0.0}, "all": {"partners": "all", "weigh_by_score": False}}
+PAIRED: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "limited": {"score_limit": 1.0},
+    "all": {"partners": "all", "weigh_by_score": False},
+}
 
 
 def paired() -> dict[str, Any]:

@@ -216,7 +216,7 @@ class Loop:
             "momentum": 0.7,
             "tau": 1.0,
             "similarity_weight": 0.1,
-            "score_limit": 1.0,
+            "score_limit": 0.0,
             "partners": "negatives",
             "weigh_by_score": True,
             "guide": True,
@@ -332,7 +332,7 @@ class Loop:
 
 CASES: list[dict[str, Any]] = [
     {},
-    {"tau": 2.5, "similarity_weight": 3.0, "score_limit": 0.0, "momentum": 0.2},
+    {"tau": 2.5, "similarity_weight": 3.0, "score_limit": 1.0, "momentum": 0.2},
     {"score_limit": 0.01, "joint_forward": False},
     {"partners": "candidates", "weigh_by_score": False},
     {"partners": "all", "tau": 3.0},

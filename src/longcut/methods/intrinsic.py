@@ -50,8 +50,8 @@ class Intrinsic(Method):
         guidance_step: T2, from which on there are partners.
         tau: amplification factor of equation 5. The paper does not give it.
         similarity_weight: lambda_sim.
-        score_limit: the score as a weight is at most this. Ours, since on some sets scores reach ten times those of the
-            paper; 0 is the paper's, without a limit.
+        score_limit: the score as a weight is at most this; 0 is the paper's, without a limit. Ours, since on some sets
+            scores reach ten times those of the paper.
         partners: whence they come: "negatives" (D^BN), "candidates", or "all" samples.
         weigh_by_score: weigh the losses of a pair by its partner's score.
         guide: with the guidance loss, the terms `similarity` and `guided_cross_entropy`.
@@ -81,7 +81,7 @@ class Intrinsic(Method):
         guidance_step: int = 10_000,
         tau: float = 1.0,
         similarity_weight: float = 0.1,
-        score_limit: float = 1.0,
+        score_limit: float = 0.0,
         partners: Members = "negatives",
         weigh_by_score: bool = True,
         guide: bool = True,
