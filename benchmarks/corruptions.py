@@ -10,8 +10,8 @@ import torch
 from benchmarks.photographs import photographs
 from benchmarks.timing import Row, alternate, one_thread
 from longcut.corruptions import CORRUPTIONS, EXTRA, corrupt
-from longcut.data.augmentation import centre_crop
 from longcut.data.decoding import read_image
+from longcut.data.resizing import centre_crop
 
 BATCH, SIDE, SEVERITY, REPEATS = 64, 224, 3, 3
 

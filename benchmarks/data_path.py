@@ -19,13 +19,14 @@ from torchvision.transforms import functional
 from benchmarks.photographs import HEIGHT, photographs
 from benchmarks.timing import Row, alternate, one_thread
 from longcut.core import Batch
-from longcut.data.augmentation import Augmentation, centre_crop
+from longcut.data.augmentation import Augmentation
 from longcut.data.batches import Parts, TrainingData
 from longcut.data.cache import open_store
 from longcut.data.decoding import write_image
 from longcut.data.image_set import ImageSet
 from longcut.data.loader import BatchLoader, Normalisation
 from longcut.data.order import Order
+from longcut.data.resizing import centre_crop
 from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 from longcut.data.store import Recipe, Store
 

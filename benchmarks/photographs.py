@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from longcut.data.augmentation import resize
 from longcut.data.builders.digits import load_photographs
 from longcut.data.decoding import write_image
 from longcut.data.image_set import ImageSet, read_images
+from longcut.data.resizing import resize
 
 HEIGHT = 256
 

@@ -12,18 +12,11 @@ import torch
 from torchvision.transforms import functional
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.augmentation import (
-    GREY,
-    Augmentation,
-    Draws,
-    centre_crop,
-    colour_matrices,
-    crop,
-    draw,
-    finish,
-    resize_shorter,
-)
+from longcut.data.augmentation import Augmentation, Draws, draw, finish
+from longcut.data.colours import GREY, colour_matrices
+from longcut.data.crops import crop
 from longcut.data.randaugment import OPERATIONS, Operation
+from longcut.data.resizing import centre_crop, resize_shorter
 
 PLAIN = (0.0, 0.0, 0.0, 0.0)
 

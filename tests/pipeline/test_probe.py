@@ -13,10 +13,10 @@ import torch
 from command_line import Longcut, Refused
 from made_images import CLASSES, write_images
 
-from longcut.data.augmentation import centre_crop
 from longcut.data.decoding import read_image
 from longcut.data.image_set import read_images
 from longcut.data.loader import Normalisation
+from longcut.data.resizing import centre_crop
 from longcut.recipes.frozen import frozen_features
 from longcut.recipes.models import Model, open_model
 from longcut.recipes.probe import Probes, probe

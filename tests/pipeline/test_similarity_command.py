@@ -15,9 +15,9 @@ from command_line import SMALL, Longcut, Refused
 from made_images import CLASSES, write_images
 from PIL import Image
 
-from longcut.data.augmentation import centre_crop
 from longcut.data.decoding import read_image
 from longcut.data.image_set import read_images
+from longcut.data.resizing import centre_crop
 from longcut.engine.settings import parse_value, resolve
 from longcut.evaluation.similarity import draw_others
 from longcut.recipes import similarity as recipe

@@ -234,8 +234,8 @@ def test_class_folders(run: Path, tmp_path: Path, longcut: Longcut, suite: str, 
 
 def _said(model: Any, data: Path, saved: Predictions) -> np.ndarray:
     """A model's logits over its own classes of the same images, by its own call."""
-    from longcut.data.augmentation import centre_crop
     from longcut.data.decoding import read_image
+    from longcut.data.resizing import centre_crop
 
     pixels = np.stack([centre_crop(read_image(data / path), model.image_size) for path in saved.paths])
     with torch.inference_mode():

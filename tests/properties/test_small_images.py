@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data import loader, pictures
-from longcut.data.augmentation import Augmentation, centre_crop, draw
+from longcut.data.augmentation import Augmentation, draw
 from longcut.data.batches import BiasedSets, EvaluationData, Parts, TrainingData
 from longcut.data.image_set import ImageSet
 from longcut.data.loader import BatchLoader, Normalisation, fetcher
 from longcut.data.order import Order
+from longcut.data.resizing import centre_crop
 from longcut.data.shifts import cut, draw_shifts
 from longcut.data.store import Recipe, Store
 

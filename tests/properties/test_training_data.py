@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.augmentation import Augmentation, centre_crop, crop, draw, finish, scale_crops
+from longcut.data.augmentation import Augmentation, draw, finish
 from longcut.data.batches import Images, Parts, Patches, TrainingData
+from longcut.data.crops import crop, scale_crops
 from longcut.data.image_set import ImageSet
 from longcut.data.loader import BatchLoader, Normalisation
 from longcut.data.order import Order
 from longcut.data.pictures import MEAN_GREY
+from longcut.data.resizing import centre_crop
 from longcut.data.store import Recipe, Store
 from longcut.data.stylized import Stylized
 from longcut.negatives import mix_amplitude

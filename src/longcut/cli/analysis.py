@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from longcut.cli.output import say
+from longcut.cli.output import print_rows, say
 
 Selection = Annotated[
     str, typer.Option("--selection", help="Which checkpoint: last, best_val, best_val_group or best_test.")
@@ -56,10 +56,7 @@ def probe(
         opened, data, folder, train=train, test=test, probes=probes, coarse=coarse, coarse_prefix=coarse_prefix,
         limit_per_class=limit_per_class, skip_bad=skip_bad, say=say,
     )  # fmt: skip
-    for row in rows:
-        if row["class"] is None:
-            print(_line(row))
-    say(f"{len(rows)} rows in {folder / 'results.jsonl'}")
+    print_rows(rows, folder, width=18, without="_accuracy")
 
 
 def similarity(
@@ -89,8 +86,3 @@ def similarity(
     draw_similarities(values, out)
     print(format_similarities(values))
     say(f"figure: {out}")
-
-
-def _line(row: dict[str, Any]) -> str:
-    name = row["metric"].removesuffix("_accuracy").replace("_", " ")
-    return f"{name:<18} {row['dataset']:<10} {row['value']:6.1%}  [{row['low']:.1%}, {row['high']:.1%}]  n = {row['n']}"

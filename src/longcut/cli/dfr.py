@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from longcut.cli.output import say
+from longcut.cli.output import print_rows, say
 
 
 def dfr(
@@ -41,10 +41,7 @@ def dfr(
         opened, data, folder, split=split, test=test, inverse_strengths=strengths, repeats=repeats, seed=seed,
         skip_empty=skip_empty, skip_bad=skip_bad, say=say,
     )  # fmt: skip
-    for row in rows:
-        if row["class"] is None:
-            print(_line(row))
-    say(f"{len(rows)} rows in {folder / 'results.jsonl'}")
+    print_rows(rows, folder, width=28)
 
 
 def _numbers(text: str) -> list[float]:
@@ -55,8 +52,3 @@ def _numbers(text: str) -> list[float]:
     if not numbers or not all(0 < number < math.inf for number in numbers):
         raise ValueError(f"--inverse-strengths {text}: numbers above 0 are needed, separated by commas")
     return numbers
-
-
-def _line(row: dict[str, Any]) -> str:
-    name = row["metric"].replace("_", " ")
-    return f"{name:<28} {row['dataset']:<10} {row['value']:6.1%}  [{row['low']:.1%}, {row['high']:.1%}]  n = {row['n']}"

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 
 def say(line: str) -> None:
     """Print a line about what is going on; of several processes the first does."""
     if os.environ.get("RANK", "0") == "0":
         print(line, file=sys.stderr, flush=True)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], folder: Path, *, width: int, without: str = "") -> None:
+    """Print measurements over all classes, and say where every row is.
+
+    Args:
+        rows: that were kept.
+        folder: of the results.
+        width: of the column of names.
+        without: ending of the names that goes without saying.
+    """
+    for row in rows:
+        if row["class"] is None:
+            name = row["metric"].removesuffix(without).replace("_", " ")
+            share = f"{row['value']:6.1%}  [{row['low']:.1%}, {row['high']:.1%}]"
+            print(f"{name:<{width}} {row['dataset']:<10} {share}  n = {row['n']}")
+    say(f"{len(rows)} rows in {folder / 'results.jsonl'}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from longcut.cli.changes import read_changes
 from longcut.cli.output import say
 
 if TYPE_CHECKING:
@@ -56,12 +57,11 @@ def table(
 
 
 def _make(chosen: PaperTable, source: Path | None, out: Path, seeds: list[int], changes: list[str]) -> None:
-    from longcut.engine.settings import parse_value
     from longcut.recipes.table import TableJob, make_table
 
     if source is None:
         raise ValueError(f"the table {chosen.name} needs --source: {chosen.source}; or --print what is there")
-    values: dict[str, Any] = {key: parse_value(text) for key, text in map(_split, changes)}
+    values = read_changes(changes)
     build = {key.removeprefix("build."): value for key, value in values.items() if key.startswith("build.")}
     overrides = {key: value for key, value in values.items() if not key.startswith("build.")}
     if not make_table(TableJob(chosen, source, out, seeds, build, overrides), say=say):
@@ -71,13 +71,6 @@ def _make(chosen: PaperTable, source: Path | None, out: Path, seeds: list[int], 
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _split(change: str) -> tuple[str, str]:
-    key, equals, value = change.partition("=")
-    if not equals or not key or not value:
-        raise ValueError(f"{change!r} is no KEY=VALUE, such as steps=200")
-    return key, value
 
 
 def _whole(text: str) -> int:

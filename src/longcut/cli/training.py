@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from longcut.cli.changes import read_changes, split_change
 from longcut.cli.output import say
 
 Data = Annotated[
@@ -106,7 +107,7 @@ def sweep(
 
     changes = [name for name in names if "=" in name]
     models = [name for name in names if _is_model(name)]
-    values = {key: _list(text) for key, text in map(_split, vary or [])}
+    values = {key: _list(text) for key, text in map(split_change, vary or [])}
     grid = Grid(
         presets=[name for name in names if name not in changes and name not in models],
         seeds=[_whole(text) for text in seeds.split(",")],
@@ -138,16 +139,13 @@ def demo(
 
 def _overrides(changes: list[str] | None, **options: Any) -> dict[str, Any]:
     """Settings by key, from KEY=VALUE words and from the options that name a setting."""
-    from longcut.engine.settings import parse_value
-
     keys = {
         "seed": "run.seed",
         "limit": "data.limit_per_class",
         "weights": "backbone.weights",
         "cache": "data.cache",
     }
-    overrides = {key: parse_value(text) for key, text in map(_split, changes or [])}
-    return overrides | {keys[name]: value for name, value in options.items() if value is not None}
+    return read_changes(changes or []) | {keys[name]: value for name, value in options.items() if value is not None}
 
 
 def _is_model(name: str) -> bool:
@@ -161,13 +159,6 @@ def _list(text: str) -> list[Any]:
 
     whole = parse_value(f"[{text}]")
     return whole if isinstance(whole, list) else [parse_value(value) for value in text.split(",")]
-
-
-def _split(change: str) -> tuple[str, str]:
-    key, equals, value = change.partition("=")
-    if not equals or not key or not value:
-        raise ValueError(f"{change!r} is no KEY=VALUE, such as steps=200")
-    return key, value
 
 
 def _whole(text: str) -> int:

@@ -9,6 +9,7 @@ what the draw is for, and a whole batch is drawn at once.
 from __future__ import annotations
 
 import random
+import zlib
 from enum import IntEnum
 from typing import Any
 
@@ -37,6 +38,7 @@ class Stream(IntEnum):
     SHIFT = 10
     BIAS = 11
     CORRUPTION = 12
+    LENDER = 13
 
 
 def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -81,6 +83,11 @@ def keyed_uniforms(seed: int, epoch: int, indices: ArrayLike, stream: Stream, co
     key = np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], np.uint64)
     words = philox(counter, key).reshape(len(indices), blocks * 4)
     return words[:, :count] / 2.0**32
+
+
+def keyed_seed(key: str, seed: int) -> int:
+    """A seed of 64 bits for what is named by `key`, under another seed."""
+    return zlib.crc32(key.encode()) << 32 | seed & 0xFFFFFFFF
 
 
 def seed_everything(seed: int) -> None:

@@ -14,19 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.randaugment import GREY, Operation, draw_operations
-from longcut.data.shifts import cut, draw_shifts, shift, shifted_squares
+from longcut.data.colours import COLOUR_UNIFORMS, GREY, draw_colours
+from longcut.data.crops import CROP_UNIFORMS, draw_crops
+from longcut.data.randaugment import Operation, draw_operations
+from longcut.data.resizing import resize
+from longcut.data.shifts import draw_shifts, shift, shifted_squares
 
-_TRIES = 10
-_FLIP = 2 * _TRIES + 2
-"""Which uniform decides on the flip."""
-_FIXED = 2 * _TRIES + 12
+_FLIP = CROP_UNIFORMS
+"""Which uniform decides on the flip: the first after the crop's."""
+_FIXED = _FLIP + COLOUR_UNIFORMS + 4
 """Uniforms that every image gets; RandAugment's follow them."""
 _SIGMA = (0.1, 2.0)
 _NOMINAL = 224
 _SOLAR = np.where(np.arange(256) < 128, np.arange(256), 255 - np.arange(256)).astype(np.uint8)
-_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-_FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,14 @@ def draw(
         shifts = draw_shifts(augmentation.pad, seed=seed, epoch=epoch, indices=indices, stream=stream, view=view)
         crops = shifted_squares(shapes, shifts, augmentation.size)
     else:
-        crops = _draw_crops(augmentation, shapes, uniforms[:, :_FLIP])
-    flip, *jitter, jittered, grey, blur, sigma, solarize = uniforms[:, _FLIP:_FIXED].T
-    coloured, colours = _draw_colours(augmentation, np.stack(jitter, axis=1), jittered, grey)
+        crops = draw_crops(shapes, uniforms[:, :_FLIP], scale=augmentation.scale, ratio=augmentation.ratio)
+    flip, *of_colours, blur, sigma, solarize = uniforms[:, _FLIP:_FIXED].T
+    coloured, colours = draw_colours(
+        np.stack(of_colours, axis=1),
+        jitter=augmentation.jitter,
+        jitter_probability=augmentation.jitter_probability,
+        grey=augmentation.grey,
+    )
     sigmas = (_SIGMA[0] + sigma * (_SIGMA[1] - _SIGMA[0])) * augmentation.size / _NOMINAL
     return Draws(
         crops,
@@ -195,88 +200,6 @@ def move(
     return images
 
 
-def _draw_colours(
-    augmentation: Augmentation,
-    jitter: NDArray[np.float64],
-    jittered: NDArray[np.float64],
-    grey: NDArray[np.float64],
-) -> tuple[NDArray[np.bool_], NDArray[np.float64] | None]:
-    """Whose colours change, and the matrices, from `jitter [b, 4]` and two uniforms for each image."""
-    strengths = np.array(augmentation.jitter)
-    changed = (jittered < augmentation.jitter_probability) & strengths.any()
-    greyed = grey < augmentation.grey
-    if not (changed.any() or greyed.any()):
-        return greyed, None
-    low, high = np.append(np.maximum(0, 1 - strengths[:3]), -strengths[3]), np.append(1 + strengths[:3], strengths[3])
-    matrices = colour_matrices(low + jitter * (high - low))
-    matrices[~changed] = np.eye(3, 4)
-    matrices[greyed] = GREY @ matrices[greyed][:, None]  # every channel becomes the luma; the share of grey stays
-    return changed | greyed, matrices
-
-
-def _draw_crops(
-    augmentation: Augmentation, shapes: NDArray[np.int64], uniforms: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """torchvision's rule: the first of ten tries that fits, else the largest central crop of an allowed aspect."""
-    heights, widths = shapes[:, :1], shapes[:, 1:]
-    low, high = augmentation.scale
-    area = heights * widths * (low + uniforms[:, :_TRIES] * (high - low))
-    log_low, log_high = np.log(augmentation.ratio)
-    aspect = np.exp(log_low + uniforms[:, _TRIES : 2 * _TRIES] * (log_high - log_low))
-    tried_w, tried_h = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
-    fits = (tried_w >= 1) & (tried_h >= 1) & (tried_w <= widths) & (tried_h <= heights)
-    rows, first = np.arange(len(shapes)), fits.argmax(axis=1)
-
-    own = (widths / heights)[:, 0].clip(*augmentation.ratio)
-    fallback_w = np.minimum(widths[:, 0], np.rint(heights[:, 0] * own))
-    fallback_h = np.minimum(heights[:, 0], np.rint(widths[:, 0] / own))
-    found = fits.any(axis=1)
-    w = np.where(found, tried_w[rows, first], fallback_w).astype(np.int64)
-    h = np.where(found, tried_h[rows, first], fallback_h).astype(np.int64)
-    free_h, free_w = heights[:, 0] - h, widths[:, 0] - w
-    top = np.where(found, uniforms[:, -2] * (free_h + 1), free_h // 2).astype(np.int64)
-    left = np.where(found, uniforms[:, -1] * (free_w + 1), free_w // 2).astype(np.int64)
-    return np.stack([top, left, h, w], axis=1)
-
-
-def scale_crops(crops: NDArray[np.int64], shapes: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same share of other images: boxes `[b, 4]` in images of `shapes [b, 2]`, as boxes in images of `others`."""
-    ratio = others / shapes
-    first = np.minimum(np.rint(crops[:, :2] * ratio), others - 1)
-    last = np.rint((crops[:, :2] + crops[:, 2:]) * ratio)
-    return np.concatenate([first, np.maximum(last - first, 1)], axis=1).astype(np.int64)
-
-
-def crop(array: NDArray[np.uint8], box: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The part of an image or mask that a row of `Draws.crops` names; a view unless it reaches beyond the frame."""
-    top, left, height, width = box.tolist()
-    if top < 0 or left < 0 or top + height > array.shape[0] or left + width > array.shape[1]:
-        return cut(array, top, left, height, width)
-    return array[top : top + height, left : left + width]
-
-
-def colour_matrices(colours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Brightness, contrast, saturation and hue as one affine map of RGB, applied in this order.
-
-    torchvision clips after each of them and draws their order; here the one clip is at the end. Hue turns the chroma
-    plane of YIQ, which keeps luma; torchvision turns HSV's.
-
-    Args:
-        colours: `[b, 4]` factors of brightness, contrast and saturation, and the hue's turn in whole turns.
-
-    Returns:
-        `[b, 3, 4]`; the last column is to be multiplied by the image's mean grey, with which contrast blends.
-    """
-    brightness, contrast, saturation, turn = colours.T[:, :, None, None]
-    saturate = saturation * np.eye(3) + (1 - saturation) * np.outer(np.ones(3), GREY)
-    cos, sin = np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)
-    in_phase, quadrature = np.diag([0.0, 1.0, 1.0]), np.array([[0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
-    rotate = _FROM_YIQ @ (np.diag([1.0, 0, 0]) + cos * in_phase + sin * quadrature) @ _TO_YIQ
-    # Saturation and hue leave a grey as it is, so contrast's share of grey passes through them.
-    grey = np.broadcast_to((1 - contrast) * brightness, (len(colours), 3, 1))
-    return np.concatenate([rotate @ saturate * (brightness * contrast), grey], axis=2)
-
-
 def finish(
     part: NDArray[np.uint8],
     size: int,
@@ -307,49 +230,3 @@ def finish(
         matrix[:, 3] *= GREY @ cv2.mean(out)[:3]
         cv2.transform(out, matrix, dst=out)
     return out
-
-
-def resize(
-    array: NDArray[np.uint8],
-    height: int,
-    width: int,
-    *,
-    area_beyond: float = 1.0,
-    out: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint8]:
-    """Resize an image or a mask: by area where it shrinks, so that nothing aliases, linearly where it grows.
-
-    Args:
-        array: `[h, w]` or `[h, w, 3]`.
-        height: of the result.
-        width: of the result.
-        area_beyond: how many times a side must shrink for the area to be averaged. Up to 2 every pixel counts in linear
-            interpolation too, which is six times as fast.
-        out: holds the result where it is given; without it, what has the size already comes back as it is.
-    """
-    if array.shape[:2] == (height, width):
-        if out is None:
-            return array
-        out[:] = array
-        return out
-    shrinks = max(array.shape[0] / height, array.shape[1] / width) > area_beyond
-    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(array, (width, height), dst=out, interpolation=way), np.uint8)
-
-
-def resize_shorter(array: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Shrink so that the shorter side is `side`; smaller images stay as they are."""
-    height, width = array.shape[:2]
-    if min(height, width) <= side:
-        return array
-    factor = side / min(height, width)
-    return resize(array, max(side, round(height * factor)), max(side, round(width * factor)))
-
-
-def centre_crop(array: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Scale the shorter side to `size` and keep the central square: what evaluation sees."""
-    height, width = array.shape[:2]
-    factor = size / min(height, width)
-    array = resize(array, max(size, round(height * factor)), max(size, round(width * factor)))
-    top, left = (array.shape[0] - size) // 2, (array.shape[1] - size) // 2
-    return array[top : top + size, left : left + size]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from longcut.core.seeding import Stream
-from longcut.data.augmentation import Augmentation, centre_crop
+from longcut.data.augmentation import Augmentation
 from longcut.data.composites import Composites, MixedAmplitudes, StylizedShapes, SwappedBackgrounds
 from longcut.data.non_semantic import (
     BackgroundNegatives,
@@ -23,6 +23,7 @@ from longcut.data.non_semantic import (
     TextureNegatives,
 )
 from longcut.data.pictures import ON_GREY, Pictures
+from longcut.data.resizing import centre_crop
 from longcut.data.store import Store
 from longcut.data.stylized import Stylized
 from longcut.negatives.backgrounds import Balance

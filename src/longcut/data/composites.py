@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream
-from longcut.data.augmentation import crop
+from longcut.data.crops import crop
 from longcut.data.pasting import cover
 from longcut.data.pictures import Pictures
 from longcut.data.stylized import Stylized

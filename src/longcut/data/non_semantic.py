@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from longcut.core.seeding import Stream
-from longcut.data.augmentation import Draws, centre_crop, scale_crops
+from longcut.data.augmentation import Draws
+from longcut.data.crops import scale_crops
 from longcut.data.pictures import Pictures
+from longcut.data.resizing import centre_crop
 from longcut.data.store import Store
 from longcut.negatives.patches import num_patch_uniforms, patch_sizes, tile_patches
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.augmentation import Augmentation, Draws, crop, draw, move
+from longcut.data.augmentation import Augmentation, Draws, draw, move
+from longcut.data.colours import GREY
+from longcut.data.crops import crop
 from longcut.data.pasting import blend, cover
-from longcut.data.randaugment import GREY
 from longcut.data.statistics import IMAGENET_MEAN
 from longcut.data.store import Store
 

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from longcut.data.colours import GREY
+
 Image = NDArray[np.uint8]
 
 _SHARE = 10 / 30
 """The magnitude: how far along its range each operation is."""
-GREY = np.array([0.299, 0.587, 0.114])
-"""Shares of red, green and blue in an image's luma."""
 _LEVELS = np.arange(256)
 _FILL = (128, 128, 128)
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float64) / 13

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.data.arrays import open_array, split_member
-from longcut.data.augmentation import resize, resize_shorter
 from longcut.data.decoding import ImageError, read_bytes, read_image, read_mask
 from longcut.data.image_set import ImageSet
+from longcut.data.resizing import resize, resize_shorter
 from longcut.data.tiles import LARGEST_SHARE, box_area, foreground_box, tile_background
 
 CacheMode = Literal["disk", "memory", "none"]

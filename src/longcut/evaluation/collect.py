@@ -1,4 +1,4 @@
-"""One pass of a model over a data set."""
+"""What a model says of a data set: by one pass over it, or from logits that are known."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from longcut.core import Batch
@@ -51,5 +52,20 @@ def collect(model: Classifier, batches: Iterable[Batch], images: ImageSet) -> Pr
         root=str(images.root),
         classes=images.classes,
         bias=None if images.bias is None else images.bias[np.asarray(indices)],
+        bias_names=images.bias_names,
+    )
+
+
+def predictions_of(images: ImageSet, logits: NDArray[np.float32]) -> Predictions:
+    """Predictions whose logits `[s, n]` are known for every image of a set, in its order; without features."""
+    return Predictions(
+        logits=logits,
+        features=np.empty((len(images), 0), np.float16),
+        targets=images.targets,
+        indices=np.arange(len(images)),
+        paths=images.paths,
+        root=str(images.root),
+        classes=images.classes,
+        bias=images.bias,
         bias_names=images.bias_names,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from longcut.data.augmentation import centre_crop
+from longcut.data.resizing import centre_crop
 from longcut.data.store import Store
 from longcut.engine.launch import find_device
 from longcut.evaluation.adversarial import survives_backgrounds

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from longcut.evaluation.collect import predictions_of
 from longcut.evaluation.last_layer import INVERSE_STRENGTHS, Grouped, Retrained, retrain_last_layer
 from longcut.evaluation.linear_head import LinearHead, ProbedEncoder
 from longcut.evaluation.predictions import Predictions
@@ -118,18 +118,7 @@ def _keep(model: Model, found: Retrained, classes: tuple[str, ...], out: Path) -
 
 def _predictions(found: Retrained, measured: Frozen) -> Predictions:
     """What the retrained layer says; without the features, which are kept already."""
-    images = measured.images
-    return Predictions(
-        logits=found.linear(torch.from_numpy(measured.features)).numpy(),
-        features=np.empty((len(images), 0), np.float16),
-        targets=images.targets,
-        indices=np.arange(len(images)),
-        paths=images.paths,
-        root=str(images.root),
-        classes=images.classes,
-        bias=images.bias,
-        bias_names=images.bias_names,
-    )
+    return predictions_of(measured.images, found.linear(torch.from_numpy(measured.features)).numpy())
 
 
 def _rows(

@@ -17,8 +17,7 @@ from longcut.data.order import evaluation_keys
 from longcut.data.store import Store
 from longcut.engine.build import build_normalisation
 from longcut.engine.settings import Settings
-from longcut.evaluation.collect import collect
-from longcut.evaluation.predictions import Predictions
+from longcut.evaluation.collect import collect, predictions_of
 from longcut.evaluation.selection import scores
 from longcut.recipes.inputs import Say
 
@@ -112,17 +111,7 @@ class Selector:
 
 def _lacks(images: ImageSet, metric: str) -> str:
     """What a split lacks for a metric, in words; empty where the metric can be measured on it."""
-    nothing = Predictions(
-        logits=np.zeros((len(images), len(images.classes)), np.float32),
-        features=np.empty((len(images), 0), np.float16),
-        targets=images.targets,
-        indices=np.arange(len(images)),
-        paths=images.paths,
-        root=str(images.root),
-        classes=images.classes,
-        bias=images.bias,
-        bias_names=images.bias_names,
-    )
+    nothing = predictions_of(images, np.zeros((len(images), len(images.classes)), np.float32))
     if metric in scores(nothing, len(images.bias_names)):
         return ""
     if images.bias is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from longcut.data.decoding import write_whole
@@ -60,6 +61,26 @@ def read_rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     text = table.read_bytes().decode("utf-8", errors="replace")
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     return [row for row in rows if all(row.get(name) is not None for name in columns)]
+
+
+@contextmanager
+def rows_added(table: Path) -> Iterator[Callable[[Sequence[object]], None]]:
+    """Add rows to a table one by one, each in the file as soon as it is given: a build that is cut off keeps them.
+
+    Args:
+        table: as `write_rows` wrote it.
+
+    Yields:
+        What adds a row.
+    """
+    with table.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+
+        def add(row: Sequence[object]) -> None:
+            writer.writerow(row)
+            file.flush()
+
+        yield add
 
 
 def write_rows(table: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -7,7 +7,6 @@ by their masks, not by "the pixel is not black", so dark objects keep their pixe
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
 from collections import Counter
@@ -20,11 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.builders.build_record import open_build, read_rows, write_rows
+from longcut.data.builders.build_record import open_build, read_rows, rows_added, write_rows
 from longcut.data.builders.challenge_images import Edges, Format, Layout, Source, build_one, mix_one
 from longcut.data.builders.challenge_plan import check_classes, draw_partners, mixed_names, unique_stems
-from longcut.data.builders.picture_grid import picture_grid
+from longcut.data.builders.picture_grid import picture_grid, sampled
 from longcut.data.challenge_layout import MIXED, VARIANTS
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet
@@ -159,13 +157,12 @@ def _build_plain(
     write_rows(table, _TABLE_COLUMNS, done.items())
     todo = [source for source in sources if source.path not in done]
     results: Generator[tuple[str, str]] = run(functools.partial(build_one, settings), todo, label=label)
-    with closing(results), table.open("a", newline="", encoding="utf-8") as file:
+    with closing(results), rows_added(table) as add:
         for source, (verdict, error) in zip(todo, results, strict=True):
             if error and not skip_bad:
                 raise ImageError(error)
             done[source.path] = verdict
-            csv.writer(file, lineterminator="\n").writerow((source.path, verdict))
-            file.flush()
+            add((source.path, verdict))
     write_rows(table, _TABLE_COLUMNS, ((source.path, done[source.path]) for source in sources))
     return done
 
@@ -225,10 +222,9 @@ def _manifest(
 
 
 def _picture(sources: Sequence[Source], names: dict[str, list[str]], settings: Layout) -> NDArray[np.uint8]:
-    """The same sample whatever the seed: an image a row, a variant a column."""
-    order = np.argsort(keyed_uniforms(0, 0, np.arange(len(sources)), Stream.BUILDER, 1)[:, 0], kind="stable")
+    """An image a row, a variant a column."""
     rows = []
-    for i in np.sort(order[:_SHOWN]):
+    for i in sampled(len(sources), _SHOWN):
         stems = [names[v][i] if v in MIXED else sources[i].stem for v in VARIANTS]
         files = (settings.file(v, sources[i].folder, stem) for v, stem in zip(VARIANTS, stems, strict=True))
         rows.append([read_image(file) for file in files])

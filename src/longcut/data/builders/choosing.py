@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,24 @@ def choose_textures(root: Path, split: str | None = None, *, destination: Path) 
     """
     _check_outside(root, destination)
     return read_images(root, split if split in splits_of(root) else None)
+
+
+def check_distinct(images: ImageSet, file_of: Callable[[str], Hashable], what: str) -> None:
+    """Refuse images of which two would be given one file.
+
+    Args:
+        images: to build for.
+        file_of: the file that is made for the image of a path.
+        what: one such file is, for the message.
+
+    Raises:
+        ValueError: names the first two.
+    """
+    owners: dict[Hashable, str] = {}
+    for path in images.paths:
+        other = owners.setdefault(file_of(path), path)
+        if other != path:
+            raise ValueError(f"{other} and {path} in {images.root} would share one {what}: rename one of them")
 
 
 def _check_outside(root: Path, destination: Path) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.augmentation import resize
 from longcut.data.decoding import write_image
 from longcut.data.pasting import blend
+from longcut.data.resizing import resize
 
 SIZE = 64
 TEST_SHARE = 0.3

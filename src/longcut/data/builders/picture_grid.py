@@ -1,4 +1,4 @@
-"""Grids of pictures to look at."""
+"""Grids of pictures to look at, and which are shown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from longcut.core.seeding import Stream, keyed_uniforms
 
 _PAPER, _INK, _SEAM = 255, (40, 40, 40), 4
 _CAPTION = 16
@@ -36,6 +38,16 @@ def picture_grid(
                 text = captions[i][j].encode("ascii", "replace").decode()
                 cv2.putText(page, text, (x, y + cell + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, _INK, 1, cv2.LINE_AA)
     return page
+
+
+def sampled(count: int, most: int) -> NDArray[np.int64]:
+    """Which of `count` pictures are shown: at most so many, and the same whatever a build's seed, so that two compare.
+
+    Returns:
+        Places from 0, in ascending order.
+    """
+    order = np.argsort(keyed_uniforms(0, 0, np.arange(count), Stream.BUILDER, 1)[:, 0], kind="stable")
+    return np.sort(order[:most])
 
 
 def show_mask(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

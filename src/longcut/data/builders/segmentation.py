@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.builders.build_record import open_build, read_rows, write_rows
+from longcut.core.seeding import keyed_seed
+from longcut.data.builders.build_record import open_build, read_rows, rows_added, write_rows
+from longcut.data.builders.choosing import check_distinct
 from longcut.data.builders.grabcut import Verdict, grabcut_mask
-from longcut.data.builders.picture_grid import picture_grid, show_mask
+from longcut.data.builders.picture_grid import picture_grid, sampled, show_mask
 from longcut.data.builders.saliency import check_model, preset_of, saliency_mask
 from longcut.data.decoding import ImageError, image_size, read_image, read_mask, write_image
 from longcut.data.image_set import ImageSet, mask_path
@@ -101,20 +100,19 @@ def segment(
     """
     destination = Path(destination)
     job = _job(images, destination, method, model, seed)
-    _check_distinct(images)
+    check_distinct(images, functools.partial(mask_path, Path()), "mask")
     open_build(destination, _settings(job, images), what="masks")
     done = _rows_done(images, destination)
     todo = [(path, box) for path, box in zip(images.paths, _boxes(images), strict=True) if path not in done]
     _save(destination, done, images)
     if todo:
         results = map_items(functools.partial(_segment_one, job), todo, workers=workers, engine=engine, label=label)
-        with closing(results), (destination / TABLE).open("a", newline="", encoding="utf-8") as file:
+        with closing(results), rows_added(destination / TABLE) as add:
             for row in results:
                 if row.verdict == "unreadable" and not skip_bad:
                     raise ImageError(row.error)
                 done[row.path] = row
-                csv.writer(file, lineterminator="\n").writerow(_cells(row))
-                file.flush()
+                add(_cells(row))
     _save(destination, done, images)
     rows = [done[path] for path in images.paths]
     if todo or not (destination / PICTURE).is_file():
@@ -171,14 +169,6 @@ def _settings(job: _Job, images: ImageSet) -> dict[str, str | int | None]:
     return {"build": "masks", "method": job.preset, "model": f"sha256:{content}", "seed": None, "boxes": "none"}
 
 
-def _check_distinct(images: ImageSet) -> None:
-    owners: dict[Path, str] = {}
-    for path in images.paths:
-        other = owners.setdefault(mask_path(Path(), path), path)
-        if other != path:
-            raise ValueError(f"{other} and {path} in {images.root} would share one mask: rename one of them")
-
-
 def _boxes(images: ImageSet) -> Iterator[tuple[float, ...] | None]:
     if images.boxes is None:
         return iter([None] * len(images))
@@ -195,8 +185,7 @@ def _segment_one(job: _Job, item: tuple[str, tuple[float, float, float, float] |
         box = None
         mask, verdict = _judge(saliency_mask(image, job.model, job.preset))
     else:
-        key = zlib.crc32(path.encode()) << 32 | job.seed & 0xFFFFFFFF
-        mask, verdict = grabcut_mask(image, box, seed=key)
+        mask, verdict = grabcut_mask(image, box, seed=keyed_seed(path, job.seed))
     if mask is None:
         return MaskRow(path, verdict, 0.0, box)
     write_image(mask_path(job.destination, path), mask)
@@ -241,10 +230,8 @@ def _row(cells: dict[str, str]) -> MaskRow:
 
 
 def _picture(images: ImageSet, rows: Sequence[MaskRow], destination: Path) -> NDArray[np.uint8]:
-    """The same sample whatever the seed, so that the pictures of two builds can be compared."""
     readable = [row for row in rows if row.verdict != "unreadable"]
-    order = np.argsort(keyed_uniforms(0, 0, np.arange(len(readable)), Stream.BUILDER, 1)[:, 0], kind="stable")
-    sample = [readable[i] for i in np.sort(order[:_SHOWN])]
+    sample = [readable[i] for i in sampled(len(readable), _SHOWN)]
     pictures = [_shown(images.root / row.path, row, destination) for row in sample]
     captions = [row.verdict for row in sample]
     starts = range(0, max(1, len(sample)), _PER_ROW)

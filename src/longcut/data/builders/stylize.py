@@ -17,12 +17,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.core.seeding import Stream, keyed_uniforms
+from longcut.core.seeding import keyed_seed
 from longcut.data.builders.build_record import open_build, write_rows
-from longcut.data.builders.picture_grid import picture_grid
+from longcut.data.builders.picture_grid import picture_grid, sampled
 from longcut.data.builders.stylize_plan import Pair, class_words, plan_by_image, plan_by_pair
 from longcut.data.builders.stylized_table import COLUMNS, TABLE
-from longcut.data.builders.textures import keyed_seed
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet
 from longcut.data.pasting import cover
@@ -208,11 +207,10 @@ def _write_tables(destination: Path, rows: Sequence[StylizedRow]) -> None:
 
 
 def _picture(job: _Job, pairs: Sequence[Pair]) -> Image:
-    """The same sample whatever the seed: image, texture and what was made of them, and so again beside it."""
-    order = np.argsort(keyed_uniforms(0, 0, np.arange(len(pairs)), Stream.BUILDER, 1)[:, 0], kind="stable")
+    """Image, texture and what was made of them, and so again beside it."""
     shown: list[list[Image]] = []
     captions: list[list[str]] = []
-    for place, i in enumerate(np.sort(order[:_SHOWN])):
+    for place, i in enumerate(sampled(len(pairs), _SHOWN)):
         if place % _PER_ROW == 0:
             shown.append([])
             captions.append([])

@@ -6,7 +6,6 @@ Ge, Mishra, Wang, Li and Jacobs, "Robust Contrastive Learning Using Negative Sam
 
 from __future__ import annotations
 
-import csv
 import functools
 import zlib
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.data.builders.build_record import open_build, read_rows, write_rows
-from longcut.data.builders.picture_grid import picture_grid
+from longcut.core.seeding import Stream, keyed_seed, keyed_uniforms
+from longcut.data.builders.build_record import open_build, read_rows, rows_added, write_rows
+from longcut.data.builders.choosing import check_distinct
+from longcut.data.builders.picture_grid import picture_grid, sampled
 from longcut.data.decoding import ImageError, read_image, write_image
 from longcut.data.image_set import ImageSet, texture_path
 from longcut.data.pool import Engine, map_items
@@ -117,7 +117,7 @@ def build_textures(
         raise ValueError(f"unknown mode {mode!r}: 'multiresolution' or 'quilting'")
     if patch_size is not None and patch_size < _PATCH:
         raise ValueError(f"patch_size is {patch_size}: a texture is made of patches of at least {_PATCH} pixels")
-    _check_distinct(images)
+    check_distinct(images, texture_path, "texture")
     job = _Job(images.root, Path(destination), size, mode, seed, patch_size, quality)
     record: dict[str, str | int | None] = {"build": "textures", "seed": seed, "size": size, "mode": mode}
     record["patch_size"] = patch_size
@@ -127,13 +127,12 @@ def build_textures(
     _save(job.destination, done)
     if todo:
         results = map_items(functools.partial(_build_one, job), todo, workers=workers, engine=engine, label=label)
-        with closing(results), (job.destination / TABLE).open("a", newline="", encoding="utf-8") as file:
+        with closing(results), rows_added(job.destination / TABLE) as add:
             for row in results:
                 if row.error and not skip_bad:
                     raise ImageError(row.error)
                 done[row.image] = row
-                csv.writer(file, lineterminator="\n").writerow(_cells(row))
-                file.flush()
+                add(_cells(row))
     _save(job.destination, done)
     rows = [done[path] for path in images.paths]
     write_image(job.destination / PICTURE, _picture(job, [row for row in rows if row.verdict == "ok"]))
@@ -144,19 +143,6 @@ def mean_quality(rows: Sequence[TextureRow]) -> dict[str, float]:
     """Mean of each distance over the textures that were measured, by name; empty where none was."""
     measured = np.array([row.quality for row in rows if row.quality and not np.isnan(row.quality).any()])
     return dict(zip(QUALITY, measured.mean(axis=0).tolist(), strict=True)) if len(measured) else {}
-
-
-def keyed_seed(key: str, seed: int) -> int:
-    """A seed of 64 bits for what is named by `key`, under a build's seed."""
-    return zlib.crc32(key.encode()) << 32 | seed & 0xFFFFFFFF
-
-
-def _check_distinct(images: ImageSet) -> None:
-    owners: dict[str, str] = {}
-    for path in images.paths:
-        other = owners.setdefault(texture_path(path), path)
-        if other != path:
-            raise ValueError(f"{other} and {path} in {images.root} would share one texture: rename one of them")
 
 
 def _build_one(job: _Job, path: str) -> TextureRow:
@@ -210,10 +196,9 @@ def _row(cells: dict[str, str]) -> TextureRow:
 
 
 def _picture(job: _Job, rows: Sequence[TextureRow]) -> Image:
-    """The same sample whatever the seed: image, two examples and texture, and so again beside it."""
-    order = np.argsort(keyed_uniforms(0, 0, np.arange(len(rows)), Stream.BUILDER, 1)[:, 0], kind="stable")
+    """Image, two examples and texture, and so again beside it."""
     shown: list[list[Image]] = []
-    for i in np.sort(order[:_SHOWN]):
+    for i in sampled(len(rows), _SHOWN):
         image = read_image(job.root / rows[i].image)
         texture = read_image(job.destination / rows[i].file)
         shown.append([image, *_examples(job, rows[i].image, image), texture])
