@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from longcut import __version__
-from longcut.cli import analyse, analysis, data, dfr, results, tables, training
+from longcut.cli import analyse, analysis, data, dfr, export, results, tables, training
 from longcut.cli.usage import Commands
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command("sweep")(training.sweep)
 app.command("table")(tables.table)
 app.command("compare")(results.compare)
 app.command("report")(results.report)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
+
 
 def say(line: str) -> None:
     """Print a line about what is going on; of several processes the first does."""
@@ -30,3 +32,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]], folder: Path, *, width: int, w
             share = f"{row['value']:6.1%}  [{row['low']:.1%}, {row['high']:.1%}]"
             print(f"{name:<{width}} {row['dataset']:<10} {share}  n = {row['n']}")
     say(f"{len(rows)} rows in {folder / 'results.jsonl'}")
+
+
+def stop_where(failing: Sequence[str]) -> None:
+    """Exit with 1 where a guard's conditions hold, and say which."""
+    for line in failing:
+        say(f"fails: {line}")
+    if failing:
+        raise typer.Exit(1)

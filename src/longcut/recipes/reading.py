@@ -22,6 +22,7 @@ from longcut.data.store import Recipe, Store
 from longcut.engine.launch import find_device
 from longcut.evaluation.class_mapping import ClassMapping
 from longcut.evaluation.collect import collect
+from longcut.evaluation.foreign_models import ForeignClassifier
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.models import GatheredClassifier, Gathering, ImageNetClassifier
 from longcut.evaluation.predictions import Predictions
@@ -58,7 +59,11 @@ def read_for(model: Model, root: Path, split: str | None) -> tuple[Any, ImageSet
     Raises:
         ValueError: there are no images, or their classes are not the model's.
     """
-    if not isinstance(model.network, ImageNetClassifier):
+    if isinstance(model.network, ForeignClassifier) and not model.classes:
+        raise ValueError(
+            f"{model.subject.preset} does not name its {model.num_classes} classes: open it with class_names, a file"
+        )
+    if not (isinstance(model.network, ImageNetClassifier | ForeignClassifier) and model.is_imagenet):
         if not model.classes:
             raise ValueError(
                 f"{model.subject.run} was trained without classes, so it names none: measure its features with "

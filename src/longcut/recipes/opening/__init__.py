@@ -1,0 +1,1 @@
+"""Models of every kind, each opened by its name."""
