@@ -45,13 +45,18 @@ def measure(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) 
     if len(values) == 0:
         raise ValueError("a mean needs at least one sample")
     values = np.asarray(values, np.float64)
-    means = _bootstrap_means(values, np.random.default_rng(seed))
+    means = bootstrap_means(values, np.random.default_rng(seed))
     low, high = np.percentile(means, [2.5, 97.5])
     return Measure(float(values.sum()), len(values), float(low), float(high))
 
 
-def _bootstrap_means(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    """`[RESAMPLES]` means of resampled values; equal values are drawn together, by how many of each there are."""
+def bootstrap_means(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """`[RESAMPLES]` means of resampled values; equal values are drawn together, by how many of each there are.
+
+    Args:
+        values: `[s]`.
+        generator: of the draws.
+    """
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) <= 8:
         return generator.multinomial(len(values), counts / len(values), RESAMPLES) @ distinct / len(values)

@@ -33,7 +33,7 @@ def paste(
         raise ValueError(f"masks {tuple(masks.shape)} must have the size of the images {tuple(foregrounds.shape)}")
     if foregrounds.is_floating_point():
         weights = masks / 255 if not masks.is_floating_point() else masks
-        return backgrounds + weights * (foregrounds - backgrounds)
+        return (foregrounds - backgrounds).mul_(weights).add_(backgrounds)
     weights = masks.float() / 255 if not masks.is_floating_point() else masks
     blended = backgrounds.float() + weights * (foregrounds.float() - backgrounds.float())
     return blended.round().to(foregrounds.dtype)

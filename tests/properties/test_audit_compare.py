@@ -1,0 +1,307 @@
+"""Two audits side by side: paired where the images are the same, and what grew."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from longcut.evaluation.audit_result import AuditResult, Effect
+from longcut.evaluation.effects import (
+    About,
+    Scores,
+    alone_effect,
+    consistency_effect,
+    removed_effect,
+    score_effect,
+    swap_effect,
+)
+from longcut.evaluation.guard import check, parse_guard
+from longcut.evaluation.kept_scores import FILE, KeptScores, Recipe
+from longcut.report.audit_compare import AuditComparison, Change, compare_audits
+from longcut.report.audit_compare_table import format_audits
+
+N = 400
+RECIPES = (
+    Recipe("bg_gap", "swapped", "background_same", "background_other", "background"),
+    Recipe("bg_gap_probability", "swapped", "background_same", "background_other", "background", "probability"),
+    Recipe("texture_gap", "swapped", "texture_same", "texture_other"),
+    Recipe("greyscale_lost", "removed", "original", "greyscale"),
+    Recipe("shuffle_4_kept", "alone", "shuffle_4"),
+    Recipe("accuracy", "measured", "original"),
+    Recipe("consistency", "measured", "original", "background_other", "background"),
+)
+ECE = Effect("ece", "Calibration error", "calibration", "measured", "error", 0.1, 0.08, 0.12, N)
+VARIANTS = (
+    "original",
+    "background_same",
+    "background_other",
+    "texture_same",
+    "texture_other",
+    "greyscale",
+    "shuffle_4",
+)
+
+
+def kept(accuracies: Mapping[str, float], n: int = N, seed: int = 0) -> KeptScores:
+    """Scores of nested decisions: an image that is right at one accuracy is right at every higher one."""
+    draw = np.random.default_rng(seed)
+    reference, hardness = draw.integers(0, 4, n), draw.permutation(n) / n
+    variants = {}
+    for name in VARIANTS:
+        right = hardness < accuracies.get(name, 0.9)
+        probability = np.where(right, 0.8, 0.1).astype(np.float32)
+        variants[name] = Scores(
+            np.where(right, reference, (reference + 1) % 4), np.full(n, 0.8, np.float32), probability
+        )
+    paths = tuple(f"class/{i:04d}.jpg" for i in range(n))
+    return KeptScores(paths, reference, variants, {"background": np.arange(n) % 4 > 0}, RECIPES)
+
+
+def effect_of(recipe: Recipe, scores: KeptScores) -> Effect:
+    about, first, members = (
+        About(recipe.effect, recipe.effect.replace("_", " "), ""),
+        recipe.first,
+        scores.members(recipe),
+    )
+    sides = [scores.variants[name] for name in (first, recipe.second) if name]
+    if recipe.effect == "consistency":
+        return consistency_effect(about, *sides, usable=members)
+    makers = {"swapped": swap_effect, "removed": removed_effect, "alone": alone_effect, "measured": score_effect}
+    further = {"of": recipe.of} if recipe.kind == "swapped" else {}
+    return makers[recipe.kind](about, *sides, scores.reference, unit="accuracy", usable=members, **further)
+
+
+def audit(folder: Path, scores: KeptScores | None, of: KeptScores | None = None, **changes: object) -> Path:
+    source = scores or of
+    assert source is not None
+    effects = [effect_of(recipe, source) for recipe in source.recipes]
+    result = AuditResult(folder.name, {}, {"hash": "sha256:1"}, {"source": "given"}, "", (), (), (*effects, ECE))
+    replace(result, **changes).save(folder)  # type: ignore[arg-type]
+    if scores is not None:
+        scores.save(folder)
+    return folder
+
+
+BEFORE = {"background_other": 0.5, "texture_other": 0.85, "greyscale": 0.8, "shuffle_4": 0.4}
+AFTER = {"background_other": 0.8, "texture_other": 0.7, "greyscale": 0.8, "shuffle_4": 0.6, "original": 0.91}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    return [audit(tmp_path / "erm", kept(BEFORE)), audit(tmp_path / "clad", kept(AFTER))]
+
+
+def of(comparison: AuditComparison, name: str) -> Change:
+    return next(change for change in comparison.changes if change.name == name)
+
+
+def test_what_shrank_and_what_grew_is_named(folders: list[Path]) -> None:
+    found = compare_audits(folders)
+    assert [change.name for change in found.shrank] == ["bg_gap", "bg_gap_probability"]
+    assert [change.name for change in found.grew] == ["texture_gap", "shuffle_4_kept"]
+    assert [change.name for change in found.unchanged] == ["greyscale_lost"]
+    assert [change.name for change in found.measured] == ["accuracy", "consistency", "ece"]
+    assert found.notes == ()
+    assert found.labels == ("erm", "clad")
+    change = of(found, "texture_gap")
+    assert change.paired
+    assert (change.before.value, change.after.value) == pytest.approx((0.05, 0.2))
+    assert change.change == pytest.approx(0.15)
+    assert change.low < 0.15 < change.high
+
+
+def test_the_change_is_after_minus_before(folders: list[Path]) -> None:
+    for change in compare_audits(folders).changes:
+        assert change.change == pytest.approx(change.after.value - change.before.value, abs=1e-9), change.name
+        assert change.low <= change.change <= change.high
+        assert change.n == change.before.n
+        assert change.paired == (change.name != "ece")
+
+
+def test_pairs_make_the_interval_short(folders: list[Path]) -> None:
+    paired = compare_audits(folders)
+    (folders[1] / FILE).unlink()
+    unpaired = compare_audits(folders)
+    assert not any(change.paired for change in unpaired.changes)
+    assert "clad holds no scores.npz: run the audit again, so their intervals are not paired." in unpaired.notes[0]
+    for name in ("texture_gap", "accuracy", "greyscale_lost"):
+        one, other = of(paired, name), of(unpaired, name)
+        assert one.change == pytest.approx(other.change)
+        assert one.high - one.low < other.high - other.low
+    before, after = of(unpaired, "bg_gap").before, of(unpaired, "bg_gap").after
+    half = np.hypot(after.high - after.value, before.value - before.low)
+    assert of(unpaired, "bg_gap").high == pytest.approx(after.value - before.value + half)
+
+
+def test_images_are_matched_by_path(folders: list[Path]) -> None:
+    straight = compare_audits(folders)
+    kept(AFTER).take(np.random.default_rng(1).permutation(N)).save(folders[1])
+    assert compare_audits(folders) == straight
+
+
+@pytest.mark.parametrize("rows", [np.arange(N - 1), np.arange(N) // 2], ids=["fewer", "twice"])
+def test_other_images_are_not_paired(tmp_path: Path, folders: list[Path], rows: np.ndarray) -> None:
+    folders[1] = audit(tmp_path / "other", kept(AFTER).take(rows))
+    found = compare_audits(folders)
+    assert not any(change.paired for change in found.changes)
+    assert found.notes == ("erm and other: the images are not the same, so their intervals are not paired.",)
+
+
+def test_images_of_another_content_are_not_paired(tmp_path: Path, folders: list[Path]) -> None:
+    folders[1] = audit(tmp_path / "new", kept(AFTER), data={"hash": "sha256:2"})
+    found = compare_audits(folders)
+    assert not any(change.paired for change in found.changes)
+    assert "images of the same names differ" in found.notes[0]
+
+
+def test_images_that_count_in_one_only_are_left_out(tmp_path: Path, folders: list[Path]) -> None:
+    scores = replace(kept(AFTER), usable={"background": np.arange(N) % 4 < 2})
+    folders[1] = audit(tmp_path / "half", scores)
+    found = compare_audits(folders)
+    change = of(found, "bg_gap")
+    assert (change.paired, change.n, change.before.n, change.after.n) == (True, 100, 300, 200)
+    assert "bg gap: the change is that on the 100 images that count in both erm and half." in found.notes
+    none = replace(kept(AFTER), usable={"background": np.arange(N) % 4 == 0})
+    folders[1] = audit(tmp_path / "none", none)
+    assert not of(compare_audits(folders), "bg_gap").paired
+
+
+def test_another_recipe_is_not_paired(tmp_path: Path, folders: list[Path]) -> None:
+    swapped = tuple(replace(r, usable="background") if r.effect == "texture_gap" else r for r in RECIPES)
+    folders[1] = audit(tmp_path / "masked", replace(kept(AFTER), recipes=swapped))
+    found = compare_audits(folders)
+    assert [change.name for change in found.changes if not change.paired] == ["texture_gap", "ece"]
+
+
+def test_the_same_audit_twice_changed_nothing(folders: list[Path]) -> None:
+    found = compare_audits([folders[0], folders[0]])
+    assert len(set(found.labels)) == 1
+    assert found.grew == found.shrank == ()
+    assert all(change.low < 0 < change.high and change.change == 0 for change in found.changes)
+
+
+def test_what_does_not_compare_is_said(tmp_path: Path, folders: list[Path]) -> None:
+    scores = kept(AFTER)
+    effects = tuple(
+        replace(effect_of(recipe, scores), unit="agreement") for recipe in RECIPES if recipe.kind != "measured"
+    )
+    folders[1] = audit(tmp_path / "unlike", scores, effects=effects, masks={"source": "grabcut"})
+    found = compare_audits(folders)
+    assert found.changes == ()
+    assert "Measured in erm only: accuracy, consistency, Calibration error." in found.notes
+    assert "bg gap is accuracy (swapped) in erm and agreement (swapped) in unlike: not compared." in found.notes
+    assert any(note.startswith("Masks differ, given in erm and grabcut in unlike:") for note in found.notes)
+
+
+def test_several_are_set_against_the_first(tmp_path: Path, folders: list[Path]) -> None:
+    third = audit(tmp_path / "third" / "clad", kept({**AFTER, "texture_other": 0.85}))
+    found = compare_audits([*folders, third])
+    assert found.labels == ("erm", str(folders[1]), str(third))
+    assert [change.audit for change in found.changes] == [1] * 8 + [2] * 8
+    assert [(change.name, change.audit) for change in found.grew] == [
+        ("texture_gap", 1),
+        ("shuffle_4_kept", 1),
+        ("shuffle_4_kept", 2),
+    ]
+    assert len(found.headlines) == 2
+    assert found.figures(1)["texture_gap.change"] == pytest.approx(0.15)
+    assert found.figures()["texture_gap.change"] == pytest.approx(0)
+
+
+def test_the_guard_reads_values_and_changes(tmp_path: Path, folders: list[Path]) -> None:
+    figures = compare_audits(folders).figures()
+    assert check(parse_guard("bg_gap>0.05,texture_gap.change>2%"), figures) == [
+        "bg_gap is 0.11: fails at > 0.05",
+        "texture_gap.change is 0.15: fails at > 0.02",
+    ]
+    without = tuple(r for r in RECIPES if r.effect != "bg_gap")
+    folders[1] = audit(tmp_path / "without", replace(kept(AFTER), recipes=without))
+    figures = compare_audits(folders).figures()
+    for text in ("bg_gap>0.05", "bg_gap.change>0.05"):
+        with pytest.raises(ValueError, match="was not measured"):
+            check(parse_guard(text), figures)
+
+
+def test_one_audit_is_no_comparison(folders: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="two audits at least"):
+        compare_audits(folders[:1])
+    with pytest.raises(ValueError, match="holds no audit"):
+        compare_audits([folders[0], tmp_path])
+
+
+def test_the_headline_names_what_grew(folders: list[Path]) -> None:
+    found = compare_audits(folders)
+    kept, gap, far = (100 * of(found, n).change for n in ("shuffle_4_kept", "bg_gap", "bg_gap_probability"))
+    (line,) = found.headlines
+    assert line == (
+        f"clad against erm: 2 grew (texture gap by 15.0 points, shuffle 4 kept by {kept:.1f} points), 2 shrank "
+        f"(bg gap by {-gap:.1f} points, bg gap probability by {-far:.1f} points), 1 without a sure change."
+    )
+
+
+def test_tables_for_people(folders: list[Path]) -> None:
+    found = compare_audits(folders)
+    text, md = format_audits(found), format_audits(found, "markdown")
+    lines = text.splitlines()
+    assert lines[0] == found.headlines[0]
+    row = next(line for line in lines if line.startswith("texture gap"))
+    assert row.split()[2:5] == ["5.0", "20.0", "+15.0"]
+    assert "grew" in row
+    accuracy = next(line for line in lines if line.startswith("accuracy"))
+    assert "grew" not in accuracy
+    assert "| texture gap | 5.0 | 20.0 | +15.0 |" in md
+    assert "*" in next(line for line in lines if line.startswith("Calibration error"))
+
+
+def test_tables_for_programs(folders: list[Path]) -> None:
+    found = compare_audits(folders)
+    rows = list(csv.DictReader(io.StringIO(format_audits(found, "csv"))))
+    record = json.loads(format_audits(found, "json"))
+    assert record["headlines"] == list(found.headlines)
+    assert len(rows) == len(record["rows"]) == len(found.changes)
+    for row, entry, change in zip(rows, record["rows"], found.changes, strict=True):
+        assert list(row) == list(entry)
+        assert float(row["change_low"]) == entry["change_low"] == change.low
+        assert (entry["name"], entry["audit"], entry["verdict"]) == (change.name, "clad", change.verdict)
+    with pytest.raises(ValueError, match="no table of audits as 'xml': choose one of text, markdown, csv, json"):
+        format_audits(found, "xml")
+
+
+def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
+    written = kept(BEFORE)
+    written.save(tmp_path)
+    read = KeptScores.load(tmp_path)
+    assert (read.paths, read.recipes) == (written.paths, written.recipes)
+    assert np.array_equal(read.usable["background"], written.usable["background"])
+    assert read.usable["background"].dtype == bool
+    assert list(read.variants) == list(VARIANTS)
+    for name in VARIANTS:
+        for field in ("predicted", "confidence", "probability"):
+            one, other = getattr(read.variants[name], field), getattr(written.variants[name], field)
+            assert one.dtype == other.dtype
+            assert np.array_equal(one, other)
+    replace(written, recipes=()).save(tmp_path)
+    assert KeptScores.load(tmp_path).recipes == ()
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "array", "keys"])
+def test_damaged_scores_are_refused(tmp_path: Path, damage: str) -> None:
+    file = kept(BEFORE).save(tmp_path)
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:500])
+    elif damage == "text":
+        file.write_text("scores")
+    elif damage == "array":
+        with file.open("wb") as stream:
+            np.save(stream, np.zeros(3))
+    else:
+        np.savez(file, paths=np.array(["a"]))
+    with pytest.raises(ValueError, match=r"scores.npz is damaged: run the audit again"):
+        KeptScores.load(tmp_path)
