@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from longcut import __version__
-from longcut.cli import analyse, analysis, data, dfr, export, results, tables, training
+from longcut.cli import analyse, analysis, audit, data, dfr, export, results, tables, training
 from longcut.cli.usage import Commands
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(training.demo)
+app.command("audit")(audit.audit)
 app.command("train")(training.train)
 app.command("evaluate")(results.evaluate)
 app.command("probe")(analysis.probe)

@@ -1,0 +1,65 @@
+"""Foreground masks for an audit: the ones given, or GrabCut's, made once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from longcut.data.builders.segmentation import segment
+from longcut.data.cache import default_cache, locked
+from longcut.data.decoding import ImageError, image_size, write_image
+from longcut.data.image_set import ImageSet, mask_path
+from longcut.data.store import Recipe, fingerprint
+
+Say = Callable[[str], None]
+
+
+def with_masks(
+    images: ImageSet, given: Path | None, cache: Path | None, *, say: Say = lambda line: None
+) -> tuple[ImageSet, dict[str, Any]]:
+    """The images with a mask file each, empty where there is no mask, and what is known of the masks' quality.
+
+    Args:
+        images: what to find masks for.
+        given: tree of masks that mirrors the images' tree; where None those that the set names, else GrabCut's.
+        cache: folder of what is made; `default_cache()` where None.
+        say: is told what is made.
+
+    Raises:
+        ValueError: `given` is no folder, or holds no mask of any of the images.
+    """
+    folder = (cache or default_cache()) / "masks" / fingerprint(replace(images, masks=None), Recipe(0, False))
+    if given is not None:
+        images = images.with_masks(given)
+    if images.masks is not None and any(mask.is_file() for mask in images.masks):
+        about: dict[str, Any] = {"source": "given", "folder": str(given) if given else str(images.root)}
+        verdicts = ["ok" if mask.is_file() else "missing" for mask in images.masks]
+    else:
+        say(f"no masks are given: GrabCut's are made in {folder}")
+        with locked(folder):
+            rows = segment(images, folder, skip_bad=True, label="masks")
+        images = replace(images, masks=tuple(mask_path(folder, path) for path in images.paths))
+        about, verdicts = {"source": "grabcut", "folder": str(folder)}, [row.verdict for row in rows]
+        about["mean_area"] = float(np.mean([row.area for row in rows if row.verdict == "ok"] or [0.0]))
+    about |= {"images": len(images), "usable": verdicts.count("ok"), "verdicts": dict(Counter(verdicts))}
+    assert images.masks is not None
+    files = zip(images.paths, images.masks, strict=True)
+    masks = tuple(mask if mask.is_file() else _empty_mask(images.root / path, folder) for path, mask in files)
+    return replace(images, masks=masks), about
+
+
+def _empty_mask(image: Path, folder: Path) -> Path:
+    """A mask without foreground, of an image's size; one file serves all images of it."""
+    try:
+        height, width = image_size(image)
+    except ImageError:
+        height, width = 1, 1  # the image is refused, or left out, where it is decoded
+    file = folder / "empty" / f"{height}x{width}.png"
+    if not file.is_file():
+        write_image(file, np.zeros((height, width), np.uint8))
+    return file

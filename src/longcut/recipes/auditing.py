@@ -1,0 +1,59 @@
+"""Audits by the name of a model and a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from longcut.data.image_set import read_images
+from longcut.data.layouts import LayoutOptions
+from longcut.evaluation.audit_result import AuditResult
+from longcut.recipes.audit import run_audit
+from longcut.recipes.audit_changes import ALONE, REMOVED, SWAPPED
+from longcut.recipes.audit_predictions import audit_predictions
+from longcut.recipes.audit_preparing import AuditOptions, Say
+from longcut.recipes.audit_rows import GROUP_TITLES
+from longcut.recipes.models import open_model
+from longcut.recipes.opening.sources import PREDICTIONS
+from longcut.recipes.reading import limited, measured_split
+
+AUDIT_FIGURES = (
+    *("accuracy", "ece", "consistency", "attention_excess"),
+    *(about.name for effects in (SWAPPED, REMOVED, ALONE) for about in effects.values()),
+    *GROUP_TITLES,
+)
+"""Names of all effects that an audit can have."""
+
+
+def audit_named(
+    name: str,
+    folder: Path,
+    out: Path,
+    options: AuditOptions | None = None,
+    *,
+    split: str | None = None,
+    layout: LayoutOptions | None = None,
+    say: Say = lambda line: None,
+    **opening: Any,
+) -> AuditResult:
+    """Audit a model by its name on a folder of images.
+
+    Args:
+        name: as `longcut.recipes.models.open_model` takes it, or `predictions:FILE.csv`.
+        folder: images, as `longcut.data.image_set.read_images` reads them.
+        out: folder of the audit.
+        options: what is asked for.
+        split: of the images; else `test`, `val`, `valid` or `train`, the first that there is.
+        layout: what to read of a layout that holds several targets or biases.
+        say: is told, in lines, what a person wants to know.
+        opening: what `open_model` takes beside the name.
+
+    Raises:
+        ValueError: there is no such model, there are no images, or one does not go with the other.
+    """
+    options = options or AuditOptions()
+    images = read_images(folder, split or measured_split(folder, layout) or None, options=layout)
+    if name.startswith(PREDICTIONS):
+        return audit_predictions(Path(name.removeprefix(PREDICTIONS)), limited(images, options.limit), out, say=say)
+    model, _ = open_model(name, out=out, or_random=True, **opening)
+    return run_audit(model, images, out, options, say=say)
