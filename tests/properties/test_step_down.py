@@ -127,6 +127,14 @@ def test_border_and_background_are_compared_on_the_images_of_both() -> None:
     assert StepDown.begin(first, inside=INSIDE).named == ("border",), "on these the border costs as much"
 
 
+@pytest.mark.parametrize(("border", "named"), [(0.36, "border"), (0.24, "background"), (0.1, "background")])
+def test_a_border_is_named_for_most_of_what_the_background_costs(border: float, named: str) -> None:
+    """Where that is not sure, it is the background, of which every border is a part."""
+    first = {**all_of(), "border": planted(border, 1), "background": planted(0.41, 2)}
+    state, _ = run(first)
+    assert (state.named, explained(state)) == ((named,), {"border" if named == "background" else "background": named})
+
+
 def test_what_all_swaps_carry_is_named_first() -> None:
     first = {**all_of(file=0.1, colour=0.3), "border": planted(0.3, 1), "background": planted(0.4, 2)}
     state = StepDown.begin(first, inside=INSIDE, carried=("file",))

@@ -125,7 +125,7 @@ def _explained(state: StepDown, finding: Finding, effect: Effect) -> str:
     cue, by = finding.cue, finding.explained_by or ""
     fact = f"{_change(effect)} {_when(cue, effect)}"
     if finding.left is None or state.counts(finding.left):
-        return f"Part of {_the(by)}: {fact}, and by significantly more when the whole of {_the(by)} does."
+        return f"Part of {_the(by)}: {fact}, which is not surely more than half of what the whole of {_the(by)} costs."
     left = f"between {_points(finding.left.low)} and {_points(finding.left.high)} points of that are left"
     return f"Explained by {_the(by)}: {fact}, but {left} once {_alike(state.named[: state.named.index(by) + 1])}."
 

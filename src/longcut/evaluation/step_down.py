@@ -95,8 +95,8 @@ class StepDown:
         Args:
             differences: of every cue's swap; a cue without a usable image is not tested, and has no finding.
             least: effects below it do not count, however sure they are.
-            inside: a cue that lies inside another, by that other. Where both are significant and the outer one is not
-                significantly the larger, the inner one is named; where it is, the inner one is part of it.
+            inside: a cue that lies inside another, by that other. Where both are significant, the inner one is named if
+                it is significantly more than half of the outer one; else it is part of it.
             carried: cues that swaps of all others carry along, as every pasted part carries the JPEG quality of the
                 file that it was cut from. Where one is significant it is named first, however large the others are.
             lenders: `[s, 2]` positions of each image's donors; see `longcut.evaluation.design_effect`.
@@ -161,17 +161,17 @@ class StepDown:
         inner = next((name for name, outer in self.inside.items() if outer == cue and name in self.pending), None)
         part = None
         if inner is not None:
-            cue, part = (cue, inner) if self._exceeds(cue, inner) else (inner, None)
+            cue, part = (inner, None) if self._is_most_of(inner, cue) else (cue, inner)
         findings = {**self.findings, cue: replace(self.findings[cue], named=True)}
         if part is not None:
             findings[part] = replace(findings[part], explained_by=cue)
         pending = {name: values for name, values in self.pending.items() if name not in (cue, part)}
         return replace(self, findings=findings, named=(*self.named, cue), pending=pending)
 
-    def _exceeds(self, outer: str, inner: str) -> bool:
-        """Whether the outer cue's effect is significantly the larger, on the images that both were measured on."""
-        more = self.pending[outer] - self.pending[inner]
-        return bool(np.isfinite(more).any()) and self._estimate(more, bound=2).low > 0
+    def _is_most_of(self, inner: str, outer: str) -> bool:
+        """Whether the inner cue's effect is sure to be more than half of the outer one's, on images that have both."""
+        more = self.pending[inner] - self.pending[outer] / 2
+        return bool(np.isfinite(more).any()) and self._estimate(more, bound=1.5).low > 0
 
     def _estimate(self, values: NDArray[np.float64], bound: float = 1.0) -> Estimate:
         design = 1.0 if self.lenders is None else design_effect(values, self.lenders)

@@ -42,8 +42,8 @@ def with_masks(
     else:
         say(f"no masks are given: GrabCut's are made in {folder}")
         with locked(folder):
-            rows = segment(images, folder, skip_bad=True, label="masks")
-        images = replace(images, masks=tuple(mask_path(folder, path) for path in images.paths))
+            rows = segment(images, folder / "grabcut", skip_bad=True, label="masks")
+        images = replace(images, masks=tuple(mask_path(folder / "grabcut", path) for path in images.paths))
         about, verdicts = {"source": "grabcut", "folder": str(folder)}, [row.verdict for row in rows]
         about["mean_area"] = float(np.mean([row.area for row in rows if row.verdict == "ok"] or [0.0]))
     about |= {"images": len(images), "usable": verdicts.count("ok"), "verdicts": dict(Counter(verdicts))}
