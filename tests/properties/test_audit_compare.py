@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longcut.evaluation.audit_result import AuditResult, Effect
+from longcut.evaluation.audit_result import AuditResult, Effect, Shortcut
 from longcut.evaluation.effects import (
     About,
     Scores,
@@ -25,7 +25,9 @@ from longcut.evaluation.effects import (
 from longcut.evaluation.guard import check, parse_guard
 from longcut.evaluation.kept_scores import FILE, KeptScores, Recipe
 from longcut.report.audit_compare import AuditComparison, Change, compare_audits
+from longcut.report.audit_compare_chart import draw_changes
 from longcut.report.audit_compare_table import format_audits
+from longcut.report.audit_compare_words import further, headline
 
 N = 400
 RECIPES = (
@@ -105,9 +107,12 @@ def of(comparison: AuditComparison, name: str) -> Change:
 def test_what_shrank_and_what_grew_is_named(folders: list[Path]) -> None:
     found = compare_audits(folders)
     assert [change.name for change in found.shrank] == ["bg_gap", "bg_gap_probability"]
-    assert [change.name for change in found.grew] == ["texture_gap", "shuffle_4_kept"]
-    assert [change.name for change in found.unchanged] == ["greyscale_lost"]
-    assert [change.name for change in found.measured] == ["accuracy", "consistency", "ece"]
+    assert [change.name for change in found.grew] == ["texture_gap"]
+    assert of(found, "shuffle_4_kept").verdict == "grew"
+    assert of(found, "greyscale_lost").verdict == "unchanged"
+    assert [change.name for change in found.of("measured")] == ["accuracy", "consistency", "ece"]
+    assert [change.name for change in found.of("alone", "removed", audit=1)] == ["greyscale_lost", "shuffle_4_kept"]
+    assert found.of("swapped", audit=2) == ()
     assert found.notes == ()
     assert found.labels == ("erm", "clad")
     change = of(found, "texture_gap")
@@ -167,7 +172,10 @@ def test_images_that_count_in_one_only_are_left_out(tmp_path: Path, folders: lis
     found = compare_audits(folders)
     change = of(found, "bg_gap")
     assert (change.paired, change.n, change.before.n, change.after.n) == (True, 100, 300, 200)
-    assert "bg gap: the change is that on the 100 images that count in both erm and half." in found.notes
+    only = (
+        "bg gap; bg gap probability; consistency: the change is that on the 100 images that count in both erm and half."
+    )
+    assert only in found.notes
     none = replace(kept(AFTER), usable={"background": np.arange(N) % 4 == 0})
     folders[1] = audit(tmp_path / "none", none)
     assert not of(compare_audits(folders), "bg_gap").paired
@@ -195,9 +203,36 @@ def test_what_does_not_compare_is_said(tmp_path: Path, folders: list[Path]) -> N
     folders[1] = audit(tmp_path / "unlike", scores, effects=effects, masks={"source": "grabcut"})
     found = compare_audits(folders)
     assert found.changes == ()
-    assert "Measured in erm only: accuracy, consistency, Calibration error." in found.notes
-    assert "bg gap is accuracy (swapped) in erm and agreement (swapped) in unlike: not compared." in found.notes
+    assert "Measured in erm only: accuracy; consistency; Calibration error." in found.notes
+    unlike = "bg gap; bg gap probability; texture gap; greyscale lost; shuffle 4 kept"
+    assert f"Not compared, since the score is accuracy in erm and agreement in unlike: {unlike}." in found.notes
     assert any(note.startswith("Masks differ, given in erm and grabcut in unlike:") for note in found.notes)
+    assert headline(found, 1) == "unlike against erm: no shortcut was measured alike in both, so none can be compared."
+    assert format_audits(found, "csv").count("\n") == 0
+    assert json.loads(format_audits(found, "json"))["rows"] == []
+    assert draw_changes(found.changes) is None
+
+
+def test_warnings_and_other_settings_are_told(tmp_path: Path, folders: list[Path]) -> None:
+    folders[0] = audit(folders[0], kept(BEFORE), warnings=("Weights are random.",), settings={"seed": 0, "least": 0.02})
+    settings = {"seed": 1, "least": 0.02}
+    folders[1] = audit(tmp_path / "new", kept(AFTER), warnings=("Weights are random.", "Few."), settings=settings)
+    assert compare_audits(folders).notes == (
+        "erm, new: Weights are random.",
+        "new: Few.",
+        "Settings differ: seed 0 in erm and 1 in new, so other images lend to each.",
+    )
+
+
+def test_what_is_not_known_is_not_compared(tmp_path: Path, folders: list[Path]) -> None:
+    unknown = [replace(effect_of(recipe, kept(AFTER)), value=float("nan")) for recipe in RECIPES[:1]]
+    folders[1] = audit(tmp_path / "unknown", kept(AFTER), effects=(*unknown, ECE))
+    found = compare_audits(folders)
+    assert [change.name for change in found.changes] == ["ece"]
+    assert "bg gap" in next(note for note in found.notes if note.startswith("Measured in erm only"))
+    assert json.loads(format_audits(found, "json"), parse_constant=pytest.fail)["rows"][0]["name"] == "ece"
+    with pytest.raises(ValueError, match="bg_gap was not measured"):
+        check(parse_guard("bg_gap>0.05"), found.figures())
 
 
 def test_several_are_set_against_the_first(tmp_path: Path, folders: list[Path]) -> None:
@@ -205,12 +240,8 @@ def test_several_are_set_against_the_first(tmp_path: Path, folders: list[Path]) 
     found = compare_audits([*folders, third])
     assert found.labels == ("erm", str(folders[1]), str(third))
     assert [change.audit for change in found.changes] == [1] * 8 + [2] * 8
-    assert [(change.name, change.audit) for change in found.grew] == [
-        ("texture_gap", 1),
-        ("shuffle_4_kept", 1),
-        ("shuffle_4_kept", 2),
-    ]
-    assert len(found.headlines) == 2
+    assert [(change.name, change.audit) for change in found.grew] == [("texture_gap", 1)]
+    assert len(json.loads(format_audits(found, "json"))["headlines"]) == 2
     assert found.figures(1)["texture_gap.change"] == pytest.approx(0.15)
     assert found.figures()["texture_gap.change"] == pytest.approx(0)
 
@@ -227,6 +258,10 @@ def test_the_guard_reads_values_and_changes(tmp_path: Path, folders: list[Path])
     for text in ("bg_gap>0.05", "bg_gap.change>0.05"):
         with pytest.raises(ValueError, match="was not measured"):
             check(parse_guard(text), figures)
+    figures = compare_audits(folders).figures(known=["worst_group"])
+    for text in ("worst_group<0.7", "worst_group.change<0"):
+        with pytest.raises(ValueError, match="was not measured"):
+            check(parse_guard(text), figures)
 
 
 def test_one_audit_is_no_comparison(folders: list[Path], tmp_path: Path) -> None:
@@ -236,35 +271,86 @@ def test_one_audit_is_no_comparison(folders: list[Path], tmp_path: Path) -> None
         compare_audits([folders[0], tmp_path])
 
 
-def test_the_headline_names_what_grew(folders: list[Path]) -> None:
-    found = compare_audits(folders)
-    kept, gap, far = (100 * of(found, n).change for n in ("shuffle_4_kept", "bg_gap", "bg_gap_probability"))
-    (line,) = found.headlines
-    assert line == (
-        f"clad against erm: 2 grew (texture gap by 15.0 points, shuffle 4 kept by {kept:.1f} points), 2 shrank "
-        f"(bg gap by {-gap:.1f} points, bg gap probability by {-far:.1f} points), 1 without a sure change."
+def with_shortcuts(folder: Path, named: str) -> Path:
+    """The audit in a folder, with its swaps as shortcuts, one of them named."""
+    result = AuditResult.load(folder)
+    cues = {"bg_gap": "background", "texture_gap": "texture"}
+    made = [Shortcut(cue, result.effect(name), cue == named, None, "") for name, cue in cues.items()]  # type: ignore[arg-type]
+    replace(result, shortcuts=tuple(made)).save(folder)
+    return folder
+
+
+def test_the_headline_says_what_grew_and_what_shrank(folders: list[Path]) -> None:
+    found = compare_audits([with_shortcuts(folders[0], "background"), with_shortcuts(folders[1], "texture")])
+    gap, far = of(found, "bg_gap"), of(found, "bg_gap_probability")
+    ends = [
+        f"{-100 * c.change:.1f} points (from {100 * c.before.value:.1f} to {100 * c.after.value:.1f})"
+        for c in (gap, far)
+    ]
+    assert headline(found, 1) == (
+        "clad against erm: reliance on the texture grew by 15.0 points (from 5.0 to 20.0); reliance on the background "
+        f"shrank by {ends[0]} and on the bg gap probability by {ends[1]}."
     )
+    kept_alone = of(found, "shuffle_4_kept")
+    by = f"{100 * kept_alone.change:.1f} points (from {100 * kept_alone.before.value:.1f} to "
+    assert further(found, 1) == [
+        "No longer named a shortcut: background.",
+        "Named a shortcut now, and not before: texture.",
+        f"By one cue alone the model keeps more: shuffle 4 kept by {by}{100 * kept_alone.after.value:.1f}).",
+        "Accuracy shows no sure change (90.0 % before, 91.0 % after).",
+    ]
+    same = compare_audits([folders[0], folders[0]])
+    unsure = "no sure change for the background, the bg gap probability and the texture"
+    assert headline(same, 1).endswith(f": no shortcut grew; no shortcut shrank; {unsure}.")
+    assert further(same, 1)[0] == "Named a shortcut before and after: background."
+
+
+def test_bars_show_the_interval_of_the_change(folders: list[Path]) -> None:
+    found = compare_audits(folders)
+    chart = draw_changes(found.changes)
+    assert chart
+    pairs = [pair for _, group in chart.groups for pair in group]
+    assert [pair.change.name for pair in pairs] == [
+        *("bg_gap", "bg_gap_probability", "texture_gap"),
+        *("greyscale_lost", "shuffle_4_kept"),
+    ]
+    places = {label: place for place, label in chart.ticks}
+    scale = (places["10"] - places["0"]) / 0.1
+    for pair in pairs:
+        change = pair.change
+        assert pair.before.width == pytest.approx(scale * abs(change.before.value), abs=0.02)
+        assert pair.after.width == pytest.approx(scale * abs(change.after.value), abs=0.02)
+        start = chart.zero + scale * change.before.value
+        assert (pair.after.low, pair.after.high) == pytest.approx(
+            (start + scale * change.low, start + scale * change.high), abs=0.05
+        )
+        assert (pair.after.low <= start <= pair.after.high) == (change.verdict == "unchanged")
 
 
 def test_tables_for_people(folders: list[Path]) -> None:
     found = compare_audits(folders)
     text, md = format_audits(found), format_audits(found, "markdown")
     lines = text.splitlines()
-    assert lines[0] == found.headlines[0]
-    row = next(line for line in lines if line.startswith("texture gap"))
-    assert row.split()[2:5] == ["5.0", "20.0", "+15.0"]
-    assert "grew" in row
-    accuracy = next(line for line in lines if line.startswith("accuracy"))
-    assert "grew" not in accuracy
+    assert lines[0] == headline(found, 1)
+    rows = {
+        start: next(line for line in lines if line.startswith(start)) for start in ("texture", "cons", "shuf", "Cal")
+    }
+    assert rows["texture"].split()[2:5] == ["5.0", "20.0", "+15.0"]
+    assert "grew" in rows["texture"]
+    assert "more kept" in rows["shuf"]
+    assert "rose" in rows["cons"]
+    assert "*" in rows["Cal"]
+    assert "*" not in rows["cons"]
+    assert "A star (*) marks what is not compared image by image." in lines
     assert "| texture gap | 5.0 | 20.0 | +15.0 |" in md
-    assert "*" in next(line for line in lines if line.startswith("Calibration error"))
 
 
 def test_tables_for_programs(folders: list[Path]) -> None:
     found = compare_audits(folders)
     rows = list(csv.DictReader(io.StringIO(format_audits(found, "csv"))))
     record = json.loads(format_audits(found, "json"))
-    assert record["headlines"] == list(found.headlines)
+    assert record["headlines"] == [headline(found, 1)]
+    assert [entry["label"] for entry in record["audits"]] == ["erm", "clad"]
     assert len(rows) == len(record["rows"]) == len(found.changes)
     for row, entry, change in zip(rows, record["rows"], found.changes, strict=True):
         assert list(row) == list(entry)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from longcut.cli.output import say
+from longcut.cli.output import say, stop_where
 
 if TYPE_CHECKING:
     from longcut.recipes.models import Model
 
 Head = Literal["own", "linear"]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs that were evaluated.")]
+Runs = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Folders of runs that were evaluated, or of audits.")
+]
 
 
 def evaluate(
@@ -139,11 +141,52 @@ def _print_results(folder: Path) -> None:
 def compare(
     runs: Runs,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv, json or html.")] = "text",
+    out: Annotated[Path | None, typer.Option("--out", help="Of audits: also write the page, an .html file.")] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option("--fail-on", help="Of audits: exit 1 where one holds: 'bg_gap.change>0.02,worst_group<0.7'."),
+    ] = None,
 ) -> None:
-    """Show runs side by side; several seeds of the same settings as mean and standard deviation."""
+    """Show runs side by side, or audits.
+
+    Several seeds of the same settings are one row: mean, standard deviation.
+    The first audit (folder with audit.json) is what the others are set
+    against: what grew and what shrank, image by image where both are of the
+    same images. --fail-on is on the last: NAME is a figure of it, NAME.change
+    how far it moved from the first.
+    """
+    from longcut.report.audit_compare_folders import are_audits
     from longcut.report.summary import compare_runs, format_table
 
+    if are_audits(runs):
+        _compare_audits(runs, form, out, fail_on)
+        return
+    _check_apart({"fail-on": fail_on}, f"is of audits, and {runs[0]} is a run: make one with 'longcut audit run:DIR'")
+    _check_apart({"out": out}, "is of audits: the page of runs is 'longcut report RUN... --out FILE.html'")
     print(format_table(compare_runs(runs), form))
+
+
+def _compare_audits(folders: list[Path], form: str, out: Path | None, fail_on: str | None) -> None:
+    from longcut.evaluation.guard import check, parse_guard
+    from longcut.report.audit_compare import compare_audits
+    from longcut.report.audit_compare_table import format_audits
+    from longcut.report.audit_comparison_page import comparison_page, write_comparison_page
+    from longcut.report.audit_summary import check_format
+
+    check_format(form)
+    guard = parse_guard(fail_on) if fail_on else ()
+    comparison = compare_audits(folders)
+    failing = check(guard, comparison.figures(known=_audit_figures())) if guard else []
+    if out is not None:
+        say(f"the page: {write_comparison_page(comparison, out)}")
+    print(comparison_page(comparison) if form == "html" else format_audits(comparison, form))
+    stop_where(failing)
+
+
+def _audit_figures() -> tuple[str, ...]:
+    from longcut.recipes.auditing import AUDIT_FIGURES
+
+    return AUDIT_FIGURES
 
 
 def report(
@@ -151,7 +194,13 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
 ) -> None:
-    """Write one self-contained HTML page that shows runs side by side."""
+    """Write one self-contained HTML page that shows runs side by side, or audits."""
+    from longcut.report.audit_compare import compare_audits
+    from longcut.report.audit_compare_folders import are_audits
+    from longcut.report.audit_comparison_page import write_comparison_page
     from longcut.report.page import write_report
 
+    if are_audits(runs):
+        print(write_comparison_page(compare_audits(runs), out, title=title))
+        return
     print(write_report(runs, out, title=title))

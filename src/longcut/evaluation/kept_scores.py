@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,11 @@ from longcut.evaluation.effects import Of, Scores, paired_differences, score_of
 
 FILE = "scores.npz"
 _FIELDS = ("predicted", "confidence", "probability")
+_DAMAGED = (
+    *(KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+"""What numpy and zipfile raise on a file whose bytes have changed."""
 
 
 @dataclass(frozen=True)
@@ -124,5 +131,5 @@ class KeptScores:
             )
         except FileNotFoundError:
             raise ValueError(f"{folder} holds no {FILE}: run the audit again") from None
-        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile):
+        except _DAMAGED:
             raise ValueError(f"{folder / FILE} is damaged: run the audit again") from None

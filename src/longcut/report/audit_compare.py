@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Literal
 
 from longcut.evaluation.audit_result import AuditResult, Effect, Kind, Unit
@@ -12,10 +13,9 @@ from longcut.evaluation.guard import CHANGE, figures_of
 from longcut.evaluation.intervals import Estimate
 from longcut.evaluation.kept_scores import KeptScores
 from longcut.evaluation.paired_change import aligned, paired_change, unpaired_change
-from longcut.report.words import percent
+from longcut.report.audit_compare_notes import alike, differing, known_effects, partly, warned
 
-RELIANCE = ("swapped", "alone", "removed")
-"""Kinds of effects whose size says how far a model goes by a cue: growth is harm."""
+Verdict = Literal["grew", "shrank", "unchanged"]
 _Pair = tuple[KeptScores, KeptScores]
 
 
@@ -25,10 +25,6 @@ class Change:
 
     audit: int
     """Place of the later one among the audits."""
-    name: str
-    title: str
-    kind: Kind
-    unit: Unit
     before: Effect
     after: Effect
     change: float
@@ -39,13 +35,33 @@ class Change:
     n: int
     paired: bool
     """Whether the interval is from the same images of both."""
-    verdict: Literal["grew", "shrank", "unchanged"]
-    """By whether the interval leaves out 0; of a `measured` figure only whether the number went up or down."""
+    verdict: Verdict
+    """By whether the interval leaves out 0. A swap that grew is a shortcut that did; of other kinds it says only
+    whether the number went up."""
+    cue: str
+    """That is swapped; empty where the effect is of no cue that was tested as a shortcut."""
+    named: tuple[bool, bool]
+    """Whether the first and the later audit say that the model takes the cue."""
 
     @property
-    def is_reliance(self) -> bool:
-        """Whether the effect is one of a shortcut, and no plain figure."""
-        return self.kind in RELIANCE
+    def name(self) -> str:
+        """What a guard calls the effect."""
+        return self.before.name
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.before.title
+
+    @property
+    def kind(self) -> Kind:
+        """Of the effect, in both."""
+        return self.before.kind
+
+    @property
+    def unit(self) -> Unit:
+        """Of the effect, in both."""
+        return self.before.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,58 +77,42 @@ class AuditComparison:
 
     @property
     def grew(self) -> tuple[Change, ...]:
-        """Reliance that grew: fixing one shortcut often feeds another."""
-        return self._of("grew")
+        """Shortcuts that grew: fixing one often feeds another."""
+        return tuple(change for change in self.of("swapped") if change.verdict == "grew")
 
     @property
     def shrank(self) -> tuple[Change, ...]:
-        """Reliance that shrank."""
-        return self._of("shrank")
+        """Shortcuts that shrank."""
+        return tuple(change for change in self.of("swapped") if change.verdict == "shrank")
 
-    @property
-    def unchanged(self) -> tuple[Change, ...]:
-        """Reliance of which no change is sure."""
-        return self._of("unchanged")
+    def of(self, *kinds: Kind, audit: int | None = None) -> tuple[Change, ...]:
+        """Changes of some kinds of effects.
 
-    @property
-    def measured(self) -> tuple[Change, ...]:
-        """Plain figures, such as accuracy."""
-        return tuple(change for change in self.changes if not change.is_reliance)
+        Args:
+            kinds: `swapped`, the shortcuts; `alone`, what a cue keeps by itself; `removed`, what is lost without one,
+                which is more where a model uses it more, as it should the shape; `measured`, plain figures.
+            audit: place of the later audit; all where None.
+        """
+        return tuple(c for c in self.changes if c.kind in kinds and audit in (None, c.audit))
 
-    @property
-    def headlines(self) -> tuple[str, ...]:
-        """A sentence on each later audit: what grew, then what shrank."""
-        return tuple(self._headline(place) for place in range(1, len(self.audits)))
-
-    def figures(self, place: int = -1) -> dict[str, float | None]:
+    def figures(self, place: int = -1, known: Iterable[str] = ()) -> dict[str, float | None]:
         """What a guard can be on: the effects of a later audit by name, and their changes as `NAME.change`.
 
         Args:
             place: of the later audit; the last where not given.
+            known: names that an audit can have.
 
         Returns:
-            Values; None of what was measured in another of the audits only.
+            Values; None of what was not measured in that audit, or of which there is no change.
         """
         place %= len(self.audits)
-        names = {effect.name: None for audit in self.audits for effect in audit.effects}
+        names = dict.fromkeys([*(effect.name for audit in self.audits for effect in audit.effects), *known])
         changed = {f"{change.name}{CHANGE}": change.change for change in self.changes if change.audit == place}
         return {
             **figures_of(self.audits[place], names),
             **dict.fromkeys(f"{name}{CHANGE}" for name in names),
             **changed,
         }
-
-    def _of(self, verdict: str) -> tuple[Change, ...]:
-        return tuple(change for change in self.changes if change.is_reliance and change.verdict == verdict)
-
-    def _headline(self, place: int) -> str:
-        parts = []
-        for verdict, changes in (("grew", self.grew), ("shrank", self.shrank)):
-            mine = [change for change in changes if change.audit == place]
-            named = ", ".join(f"{c.title} by {percent(abs(c.change))} points" for c in mine)
-            parts.append(f"{len(mine)} {verdict} ({named})" if mine else f"none {verdict}")
-        left = sum(change.audit == place for change in self.unchanged)
-        return f"{self.labels[place]} against {self.labels[0]}: {', '.join(parts)}, {left} without a sure change."
 
 
 def compare_audits(folders: Sequence[Path]) -> AuditComparison:
@@ -128,17 +128,15 @@ def compare_audits(folders: Sequence[Path]) -> AuditComparison:
     audits = tuple(AuditResult.load(folder) for folder in folders)
     labels = _labels(folders)
     changes: list[Change] = []
-    notes: list[str] = []
+    notes = warned(audits, labels)
     for place in range(1, len(folders)):
         pair, why = _pair(folders[0], folders[place], audits[0], audits[place])
         names = (labels[0], labels[place])
         notes += [f"{names[0]} and {names[1]}: {why}, so their intervals are not paired."] * (pair is None)
-        notes += _differing(audits[0], audits[place], names)
-        for effect in audits[0].effects:
-            later = audits[place].effect(effect.name)
-            if later is not None and _alike(effect, later):
-                changes.append(_change(place, effect, later, pair))
-    notes += [_on_both(change, labels) for change in changes if change.paired and _is_partial(change)]
+        notes += differing(audits[0], audits[place], names)
+        made = _changes(place, audits[0], audits[place], pair)
+        notes += partly([(c.title, c.n, c.before.n, c.after.n) for c in made if c.paired], names)
+        changes += made
     return AuditComparison(labels, audits, tuple(changes), tuple(dict.fromkeys(notes)))
 
 
@@ -160,60 +158,32 @@ def _pair(before: Path, after: Path, first: AuditResult, second: AuditResult) ->
     return pair, ""
 
 
-def _change(place: int, before: Effect, after: Effect, pair: _Pair | None) -> Change:
-    paired = None if pair is None else paired_change(before.name, *pair)
-    found = paired or unpaired_change(before, after)
-    return Change(
-        place,
-        before.name,
-        before.title,
-        before.kind,
-        before.unit,
-        before,
-        after,
-        found.value,
-        found.low,
-        found.high,
-        found.n,
-        paired is not None,
-        _verdict(found),
-    )
+def _changes(place: int, first: AuditResult, second: AuditResult, pair: _Pair | None) -> list[Change]:
+    """Of every effect that both audits measured, and measured alike."""
+    later = known_effects(second)
+    cues = {shortcut.effect.name: shortcut.cue for shortcut in (*second.shortcuts, *first.shortcuts)}
+    named = [{shortcut.effect.name for shortcut in audit.named} for audit in (first, second)]
+    num_swaps = max(1, sum(effect.kind == "swapped" for effect in known_effects(first).values()))
+    found = []
+    for name, before in known_effects(first).items():
+        after = later.get(name)
+        if after is None or not alike(before, after):
+            continue
+        paired = None if pair is None else paired_change(name, *pair)
+        size = paired or unpaired_change(before, after)
+        about = (
+            paired is not None,
+            _verdict(size, num_swaps if before.kind == "swapped" else 1),
+            cues.get(name, ""),
+            (name in named[0], name in named[1]),
+        )
+        found.append(Change(place, before, after, size.value, size.low, size.high, size.n, *about))
+    return found
 
 
-def _verdict(found: Estimate) -> Literal["grew", "shrank", "unchanged"]:
-    if found.low > 0:
+def _verdict(size: Estimate, num_tests: int) -> Verdict:
+    """By an interval that holds for all swaps together: as much wider as a normal one would be (Bonferroni)."""
+    wider = NormalDist().inv_cdf(1 - 0.025 / num_tests) / NormalDist().inv_cdf(0.975)
+    if size.value - wider * (size.value - size.low) > 0:
         return "grew"
-    return "shrank" if found.high < 0 else "unchanged"
-
-
-def _alike(before: Effect, after: Effect) -> bool:
-    return (before.kind, before.unit) == (after.kind, after.unit)
-
-
-def _differing(before: AuditResult, after: AuditResult, labels: tuple[str, str]) -> list[str]:
-    """What does not compare: effects of one audit only, scores of another kind, masks from elsewhere."""
-    notes = []
-    for audit, other, label in ((before, after, labels[0]), (after, before, labels[1])):
-        only = [effect.title for effect in audit.effects if other.effect(effect.name) is None]
-        notes += [f"Measured in {label} only: {', '.join(only)}."] * bool(only)
-    for effect in before.effects:
-        later = after.effect(effect.name)
-        if later is not None and not _alike(effect, later):
-            kinds = " and ".join(
-                f"{e.unit} ({e.kind}) in {label}" for e, label in zip((effect, later), labels, strict=True)
-            )
-            notes.append(f"{effect.title} is {kinds}: not compared.")
-    masks = [audit.masks.get("source") for audit in (before, after)]
-    if masks[0] != masks[1]:
-        where = " and ".join(f"{source} in {label}" for source, label in zip(masks, labels, strict=True))
-        notes.append(f"Masks differ, {where}: what rests on them does not compare like with like.")
-    return notes
-
-
-def _is_partial(change: Change) -> bool:
-    return change.n < max(change.before.n, change.after.n)
-
-
-def _on_both(change: Change, labels: Sequence[str]) -> str:
-    both = f"{labels[0]} and {labels[change.audit]}"
-    return f"{change.title}: the change is that on the {change.n:,} images that count in both {both}."
+    return "shrank" if size.value + wider * (size.high - size.value) < 0 else "unchanged"

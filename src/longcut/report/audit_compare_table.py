@@ -8,12 +8,31 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from longcut.evaluation.audit_result import Effect, Kind
 from longcut.report.audit_compare import AuditComparison, Change
+from longcut.report.audit_compare_words import further, headline, moved, named, signed
+from longcut.report.audit_words import interval
 from longcut.report.text_table import aligned, markdown
 from longcut.report.words import percent
 
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "Shortcuts": ("swapped",),
+    "Other changes": ("removed", "alone"),
+    "Figures": ("measured",),
+}
+"""Tables, and the kinds of effects in each."""
+READING = (
+    "In percent, changes in points.",
+    "Each interval is of one change by itself; a shortcut grew or shrank where that holds for all of them together.",
+    "More is lost where a model uses more of what is taken away, or has more to lose: by itself that is no shortcut.",
+)
+UNPAIRED = "A star (*) marks what is not compared image by image."
 _FORMS = ("text", "markdown", "csv", "json")
-_MEASURED = {"grew": "rose", "shrank": "fell", "unchanged": "unchanged"}
+_FIELDS = (
+    *("name", "title", "kind", "unit", "baseline", "audit"),
+    *("before", "before_low", "before_high", "after", "after_low", "after_high"),
+    *("change", "change_low", "change_high", "n", "paired", "verdict", "named_before", "named_after"),
+)
 _Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
@@ -33,76 +52,85 @@ def format_audits(comparison: AuditComparison, form: str = "text") -> str:
     if form == "csv":
         return _csv(comparison)
     if form == "json":
-        rows = {"headlines": comparison.headlines, "notes": comparison.notes, "rows": _records(comparison)}
-        return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+        return _json(comparison)
     return _plain(comparison, markdown if form == "markdown" else aligned)
 
 
 def _plain(comparison: AuditComparison, render: _Render) -> str:
-    parts = ["\n".join(comparison.headlines)]
+    parts = []
     for place in range(1, len(comparison.audits)):
-        mine = [change for change in comparison.changes if change.audit == place]
-        for name, changes in (
-            ("Shortcuts", [change for change in mine if change.is_reliance]),
-            ("Other figures", [change for change in mine if not change.is_reliance]),
-        ):
+        parts.append(_text([headline(comparison, place), *further(comparison, place)], render))
+        for name, kinds in KINDS.items():
+            changes = comparison.of(*kinds, audit=place)
             labels = (comparison.labels[0], comparison.labels[place])
             head = [name, *labels, "change", "95 % interval", "verdict", "images"]
-            parts += [render(head, [_row(change) for change in changes])] * bool(changes)
-    notes = ["In percent, changes in points; * where the two are not compared image by image.", *comparison.notes]
+            named_too = kinds == ("swapped",)
+            rows = [_row(change, named_too) for change in changes]
+            parts += [render([*head, "named"] if named_too else head, rows)] * bool(changes)
+    unpaired = any(not change.paired for change in comparison.changes)
+    reading = READING if comparison.changes else ()
+    notes = [*reading, *([UNPAIRED] if unpaired else []), *comparison.notes]
     mark = "- " if render is markdown else ""
-    return "\n\n".join(parts) + "\n\n" + "\n".join(mark + note for note in notes) + "\n"
+    return "\n\n".join([*parts, _text([mark + note for note in notes], render)])
 
 
-def _row(change: Change) -> list[str]:
-    verdict = change.verdict if change.is_reliance else _MEASURED[change.verdict]
+def _text(lines: Sequence[str], render: _Render) -> str:
+    """Lines in which no name is taken for HTML, where that would be rendered."""
+    text = "\n".join(lines)
+    return text.replace("<", "&lt;") if render is markdown else text
+
+
+def _row(change: Change, named_too: bool) -> list[str]:
     return [
         change.title,
         percent(change.before.value),
         percent(change.after.value),
-        _signed(change.change),
-        f"{percent(change.low)} to {percent(change.high)}{'' if change.paired else '*'}",
-        verdict,
+        signed(change.change),
+        interval(change.low, change.high) + ("" if change.paired else " *"),
+        moved(change),
         f"{change.n:,}",
+        *([named(change)] if named_too else []),
     ]
-
-
-def _signed(value: float) -> str:
-    text = percent(value)
-    return f"+{text}" if value > 0 and text != "0.0" else text
 
 
 def _records(comparison: AuditComparison) -> list[dict[str, Any]]:
     """One record for each effect and later audit, with raw values."""
-    return [
-        {
-            "name": change.name,
-            "title": change.title,
-            "kind": change.kind,
-            "unit": change.unit,
-            "baseline": comparison.labels[0],
-            "audit": comparison.labels[change.audit],
-            **_ends("before", change.before),
-            **_ends("after", change.after),
-            "change": change.change,
-            "change_low": change.low,
-            "change_high": change.high,
-            "n": change.n,
-            "paired": change.paired,
-            "verdict": change.verdict,
-        }
+    rows = [
+        (
+            *(change.name, change.title, change.kind, change.unit),
+            *(comparison.labels[0], comparison.labels[change.audit]),
+            *_ends(change.before),
+            *_ends(change.after),
+            *(change.change, change.low, change.high, change.n, change.paired, change.verdict),
+            *change.named,
+        )
         for change in comparison.changes
     ]
+    return [dict(zip(_FIELDS, row, strict=True)) for row in rows]
 
 
-def _ends(name: str, effect: Any) -> dict[str, float]:
-    return {name: effect.value, f"{name}_low": effect.low, f"{name}_high": effect.high}
+def _ends(effect: Effect) -> tuple[float, float, float]:
+    return effect.value, effect.low, effect.high
+
+
+def _json(comparison: AuditComparison) -> str:
+    places = range(1, len(comparison.audits))
+    record = {
+        "headlines": [headline(comparison, place) for place in places],
+        "further": [further(comparison, place) for place in places],
+        "notes": comparison.notes,
+        "audits": [
+            {"label": label, "title": audit.title, "summary": audit.summary, "model": audit.model, "data": audit.data}
+            for label, audit in zip(comparison.labels, comparison.audits, strict=True)
+        ],
+        "rows": _records(comparison),
+    }
+    return json.dumps(record, indent=1, ensure_ascii=False)
 
 
 def _csv(comparison: AuditComparison) -> str:
-    records = _records(comparison)
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(records[0]) if records else [], lineterminator="\n")
+    writer = csv.DictWriter(stream, _FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
-    return stream.getvalue()
+    writer.writerows(_records(comparison))
+    return stream.getvalue().rstrip("\n")

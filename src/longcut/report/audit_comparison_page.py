@@ -1,0 +1,96 @@
+"""The page of audits side by side: what grew and what shrank first, in one file that needs no other."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from longcut.data.decoding import write_whole
+from longcut.report import audit_compare_words, audit_words
+from longcut.report.audit_compare import AuditComparison
+from longcut.report.audit_compare_chart import draw_changes
+from longcut.report.audit_compare_table import KINDS, READING, UNPAIRED
+from longcut.report.audit_words import facts, mask_facts
+from longcut.report.table import environment
+
+
+def write_comparison_page(comparison: AuditComparison, out: Path, *, title: str | None = None) -> Path:
+    """Write the page that shows audits side by side.
+
+    Args:
+        comparison: what `longcut.report.audit_compare.compare_audits` made.
+        out: the `.html` file; an older one is replaced as a whole.
+        title: heading of the page.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ValueError: `out` is a folder.
+        OSError: the page cannot be written.
+    """
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder: name the page itself, '--out {out / 'compare.html'}'")
+    write_whole(out, comparison_page(comparison, title=title).encode("utf-8"))
+    return out
+
+
+def comparison_page(comparison: AuditComparison, *, title: str | None = None) -> str:
+    """The page that shows audits side by side, as text.
+
+    Args:
+        comparison: what `longcut.report.audit_compare.compare_audits` made.
+        title: heading of the page.
+    """
+    script = _part("page.js")
+    digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode("ascii")
+    labels = comparison.labels
+    return (
+        environment()
+        .get_template("audit_comparison.html")
+        .render(
+            title=title or f"{', '.join(labels[1:])} against {labels[0]}",
+            comparison=comparison,
+            sections=[_section(comparison, place) for place in range(1, len(labels))],
+            reading=READING,
+            unpaired=UNPAIRED if any(not change.paired for change in comparison.changes) else "",
+            origins=[(label, _origin(comparison, i)) for i, label in enumerate(labels)],
+            words=audit_words,
+            moves=audit_compare_words,
+            style=Markup(_part("style.css") + _part("audit.css") + _part("audit_comparison.css")),
+            script=Markup(script),
+            digest=digest,
+        )
+    )
+
+
+def _section(comparison: AuditComparison, place: int) -> dict[str, Any]:
+    """What is shown of a later audit."""
+    return {
+        "place": place,
+        "labels": (comparison.labels[0], comparison.labels[place]),
+        "headline": audit_compare_words.headline(comparison, place),
+        "further": audit_compare_words.further(comparison, place),
+        "grew": [change for change in comparison.grew if change.audit == place],
+        "shrank": [change for change in comparison.shrank if change.audit == place],
+        "chart": draw_changes(comparison.of("swapped", "removed", "alone", audit=place)),
+        "tables": [(name, comparison.of(*kinds, audit=place)) for name, kinds in KINDS.items()],
+    }
+
+
+def _origin(comparison: AuditComparison, place: int) -> list[tuple[str, str]]:
+    """What it takes to know an audit again."""
+    audit = comparison.audits[place]
+    about = {"": {"audit": audit.title}, "model.": audit.model, "data.": audit.data, "settings.": audit.settings}
+    told = [(f"{head}{key}", text) for head, table in about.items() for key, text in facts(table)]
+    masks = [(f"masks.{key.lower()}", text) for key, text in mask_facts(audit.masks)]
+    return [*told, *masks, *((f"versions.{key}", text) for key, text in facts(audit.versions))]
+
+
+def _part(name: str) -> str:
+    return (files("longcut.report") / "templates" / name).read_text(encoding="utf-8")
