@@ -24,6 +24,9 @@ def audit(
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of the images; else test, val or train.")] = None,
     suite: Annotated[str, typer.Option("--suite", help="core, all, or names, comma-separated.")] = "core",
+    cue_conflict: Annotated[
+        Path | None, typer.Option("--cue-conflict", help="Cue-conflict stimuli; adds the suite of that name.")
+    ] = None,
     arch: Annotated[str | None, typer.Option("--arch", help="Architecture of a file of weights.")] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", help="A local file of weights, or none for random ones.")
@@ -68,10 +71,10 @@ def audit(
 
     check_format(form)
     guard = parse_guard(fail_on) if fail_on else ()
-    if out.is_file():
-        raise ValueError(f"{out} is a file: --out names a folder")
+    check(guard, dict.fromkeys(AUDIT_FIGURES, 0.0))  # a name that is none is told before the work, not after it
     options = AuditOptions(
-        suites=suites_of(suite),
+        suites=suites_of(f"{suite},cue-conflict" if cue_conflict else suite),
+        conflicts=cue_conflict,
         masks=masks,
         mapping=read_mapping(mapping) if mapping else None,
         limit=limit,

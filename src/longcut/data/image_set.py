@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
+from longcut.data.arrays import split_member
 from longcut.data.layouts import LayoutOptions, Samples, find_layout, folders, read_layout
 from longcut.data.tables import read_boxes
 
@@ -120,7 +121,10 @@ class ImageSet:
 
 
 def mask_path(masks: Path, path: str) -> Path:
-    """File of an image's mask in a tree of masks that mirrors the tree of images."""
+    """File of an image's mask in a tree of masks that mirrors the tree of images; of row 17 of `x.npy`, `x/17.png`."""
+    member = split_member(path)
+    if member is not None:
+        return masks / PurePosixPath(member[0]).with_suffix("") / f"{member[1]}.png"
     return masks / PurePosixPath(path).with_suffix(".png")
 
 

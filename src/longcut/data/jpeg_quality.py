@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 
 def jpeg_quality(path: Path) -> int | None:
@@ -24,9 +25,9 @@ def jpeg_quality(path: Path) -> int | None:
         None where the file is no JPEG, or cannot be read.
     """
     try:
-        with Image.open(path) as image:
-            tables = getattr(image, "quantization", None)
-    except (OSError, UnidentifiedImageError):
+        with JpegImageFile(path) as image:  # Image.open would refuse one of very many pixels, none of which is read
+            tables = image.quantization
+    except (OSError, SyntaxError):  # what Pillow says of a file that is no JPEG
         return None
     if not tables:
         return None
@@ -40,7 +41,8 @@ def _sums_by_quality() -> NDArray[np.int64]:
     for quality in range(1, 101):
         file = io.BytesIO()
         Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
-        sums.append(sum(Image.open(file).quantization[0]))  # type: ignore[attr-defined]
+        file.seek(0)
+        sums.append(sum(JpegImageFile(file).quantization[0]))
     return np.array(sums)
 
 

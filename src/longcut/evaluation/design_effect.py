@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,14 +24,31 @@ def design_effect(differences: NDArray[np.float64], lenders: NDArray[np.int64]) 
 
     Source:
         Aronow, Samii and Assenova, "Cluster-robust variance estimation for dyadic data" (Political Analysis 2015),
-        equation 6, for three members instead of two.
+        equation 6, for three members instead of two. That pairs with several of them in common count once is as in
+        Cameron, Gelbach and Miller, "Robust inference with multiway clustering" (JBES 2011).
     """
     usable = np.flatnonzero(np.isfinite(differences))
     deviations = differences[usable] - differences[usable].mean()
     alone = float((deviations**2).sum())
     if alone == 0:
         return 1.0
-    members = np.column_stack([usable, lenders[usable]])
-    sums = np.bincount(members.ravel(), np.repeat(deviations, 3), minlength=len(differences))
-    # Every difference meets itself in all three of its members, and counts once.
-    return max(1.0, (float((sums**2).sum()) - 2 * alone) / alone)
+    members = np.sort(np.column_stack([usable, lenders[usable]]), axis=1)
+    # A pair with one, two or three images in common is met 1, 2 - 1 or 3 - 3 + 1 times: once.
+    singly, doubly, wholly = (_sum_of_products(members, deviations, count) for count in (1, 2, 3))
+    return max(1.0, (singly - doubly + wholly) / alone)
+
+
+def _sum_of_products(members: NDArray[np.int64], deviations: NDArray[np.float64], count: int) -> float:
+    """Of all pairs of differences, for each choice of `count` images that the two have in common.
+
+    Args:
+        members: `[u, 3]` the images of each difference, in ascending order.
+        deviations: `[u]`
+        count: 1 to 3.
+    """
+    chosen = np.concatenate([members[:, columns] for columns in map(list, combinations(range(3), count))])
+    places = chosen[:, 0]
+    for column in chosen[:, 1:].T:
+        _, places = np.unique(places * (members.max() + 1) + column, return_inverse=True)
+    sums = np.bincount(places, np.tile(deviations, len(chosen) // len(members)))
+    return float((sums**2).sum())

@@ -20,6 +20,8 @@ _AT_MOST = 256
 def find_map(prepared: Prepared, model: Logits) -> Located | None:
     """Where the model's map of features is; None where it has none, or is no torch network."""
     first = prepared.reader.images(np.arange(min(2, len(prepared.store))))
+    with torch.inference_mode():
+        model(first)  # which layout it takes is found out before hooks count its modules' calls
     return locate(model, first)
 
 

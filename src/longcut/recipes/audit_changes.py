@@ -13,6 +13,7 @@ from torch import Tensor
 
 from longcut.evaluation.effects import About
 from longcut.evaluation.variants import SWAPS, VARIANTS, Views
+from longcut.recipes.audit_extras.names import EXTRA
 from longcut.recipes.audit_scores import Changed, Indices
 from longcut.recipes.audit_views import Lenders, ViewReader
 from longcut.recipes.suite_options import check_name
@@ -52,9 +53,9 @@ def suites_of(text: str) -> tuple[str, ...]:
         ValueError: a name is unknown; gives the nearest.
     """
     names = [name.strip() for name in text.split(",")]
-    groups = {"core": CORE, "all": CORE}
+    groups = {"core": CORE, "all": (*CORE, *EXTRA)}
     for name in names:
-        check_name(name, (*groups, *CORE), "suite")
+        check_name(name, (*groups, *CORE, *EXTRA), "suite")
     return tuple(dict.fromkeys(suite for name in names for suite in groups.get(name, (name,))))
 
 
@@ -98,12 +99,16 @@ class Changes:
         quality = self.lowest if FILE in alike else 0
         read = self.reader.views(indices, self.lenders, quality)
         views = _made_alike(read, alike)
-        makers: dict[str, Callable[[], Tensor]] = {name: partial(VARIANTS[name].make, views) for name in names}
+        framed = _without_foregrounds(views)
+        makers: dict[str, Callable[[], Tensor]] = {
+            name: partial(VARIANTS[name].make, framed if VARIANTS[name].suite == "border" else views) for name in names
+        }
         complete = torch.from_numpy(self.lenders.complete[indices]).to(views.images.device)
         for cue in alike:  # an image without a mask has nothing left once all backgrounds are alike
             complete &= SWAPS[cue].usable(read) if cue in SWAPS else True
         usable = {cue: SWAPS[cue].usable(views) & complete for cue in cues}
         usable |= {name: VARIANTS[name].usable(views) for name in names if name in (*REMOVED, *ALONE)}
+        usable |= {n: usable[n] & _on(flags, usable[n]) for n, flags in self._shows(indices).items() if n in usable}
         for cue in files:
             makers |= {
                 f"{cue}_{which}": partial(self._file, views, indices, getattr(self.lenders, which), alike)
@@ -112,12 +117,31 @@ class Changes:
             usable[cue] = complete
         return Changed(makers, usable)
 
+    def _shows(self, indices: Indices) -> dict[str, NDArray[np.bool_]]:
+        """`[b]` of some names, the images in which no foreground stands for a background or a frame."""
+        (same, other), lends, margin = self.lenders.pairs[indices].T, self.reader.lends, self.reader.leaves_margin
+        lent = {"background": lends[same] & lends[other], "border": margin[same] & margin[other]}
+        return {**lent, "only_background": lends[indices]}
+
     def _file(self, views: Views, indices: Indices, lenders: Indices, alike: tuple[str, ...]) -> Tensor:
         """Images at their donors' quality."""
         assert self.qualities is not None
         donors = np.where(lenders[indices] >= 0, lenders[indices], indices)
         encoded = self.reader.encoded(indices, self.qualities[donors])
         return _made_alike(replace(views, images=encoded), alike).images
+
+
+def _without_foregrounds(views: Views) -> Views:
+    """Donors of frames show their backgrounds: where a foreground reaches into the frame, it is no border."""
+    same, other = (
+        part if part is None or part.backgrounds is None else replace(part, images=part.backgrounds)
+        for part in (views.same, views.other)
+    )
+    return replace(views, same=same, other=other)
+
+
+def _on(flags: NDArray[np.bool_], tensor: Tensor) -> Tensor:
+    return torch.from_numpy(flags).to(tensor.device)
 
 
 def _made_alike(views: Views, cues: tuple[str, ...]) -> Views:

@@ -90,7 +90,7 @@ def effects_of(scored: Scored, suites: tuple[str, ...]) -> tuple[list[Effect], l
             members, lenders = usable[cue], scored.lenders
             effects.append(swap_effect(about, same, other, reference, unit=unit, usable=members, lenders=lenders))
         elif f"{cue}_same" in scores:
-            not_run.append(NotRun(about.suite, f"no image has what a swap of the {cue} takes: {_wanted(about)}"))
+            not_run.append(NotRun(about.suite, _why_not(cue, about, reference, unit)))
     for name, about in REMOVED.items():
         if name in scores and usable[name].any():
             changed, members = scores[name], usable[name]
@@ -118,5 +118,10 @@ def _figures(scored: Scored, suites: tuple[str, ...]) -> list[Effect]:
     return figures
 
 
-def _wanted(about: About) -> str:
-    return "a donor of its own class and of another" + (", and foreground masks" if about.needs_masks else "")
+def _why_not(cue: str, about: About, reference: NDArray[np.int64], unit: Unit) -> str:
+    """Why no image could be given a cue of another."""
+    if len(np.unique(reference)) < 2:
+        what = "are of one class" if unit == "accuracy" else "are taken for one class"
+        return f"all images {what}, so none can lend the {cue} of another"
+    masks = ", and foreground masks" if about.needs_masks else ""
+    return f"no image has what a swap of the {cue} takes: a donor of its own class and of another{masks}"

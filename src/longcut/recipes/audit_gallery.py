@@ -15,6 +15,7 @@ from torch import Tensor
 from longcut.data.decoding import write_image
 from longcut.evaluation.audit_result import Effect, Flip
 from longcut.evaluation.effects import Scores
+from longcut.recipes.audit_folder import PICTURES
 from longcut.recipes.audit_scores import Indices
 
 _QUALITY, _HEAT = 85, 0.5
@@ -68,7 +69,7 @@ class Gallery:
         """
         flips = []
         for index, picture in zip(indices.tolist(), pictures, strict=True):
-            file = f"pictures/{index:06d}_{variant}.jpg"
+            file = f"{PICTURES}/{index:06d}_{variant}.jpg"
             _write(self.folder / file, picture)
             before, after = self.original, changed
             flips.append(
@@ -92,7 +93,7 @@ class Gallery:
         """Write the unchanged images, and each under its Grad-CAM `maps [b, y, x]`; their files by position."""
         files = {}
         for place, (index, picture) in enumerate(zip(indices.tolist(), pictures, strict=True)):
-            files[index] = f"pictures/{index:06d}.jpg"
+            files[index] = f"{PICTURES}/{index:06d}.jpg"
             _write(self.folder / files[index], picture)
             if maps is not None:
                 _write_overlay(self.folder / _overlay(index), picture, maps[place])
@@ -100,7 +101,7 @@ class Gallery:
 
 
 def _overlay(index: int) -> str:
-    return f"pictures/{index:06d}_attention.jpg"
+    return f"{PICTURES}/{index:06d}_attention.jpg"
 
 
 def _write(path: Path, picture: Tensor) -> None:

@@ -18,7 +18,7 @@ from longcut.data.jpeg_quality import jpeg_quality
 from longcut.data.store import CacheMode, Recipe, Store
 from longcut.engine.launch import find_device
 from longcut.evaluation.step_down import LEAST
-from longcut.recipes.audit_changes import CORE
+from longcut.recipes.audit_changes import CORE, FILE
 from longcut.recipes.audit_classes import Labelled, match_classes
 from longcut.recipes.audit_masks import with_masks
 from longcut.recipes.audit_views import ViewReader
@@ -26,8 +26,12 @@ from longcut.recipes.models import Model
 from longcut.recipes.reading import limited
 
 Say = Callable[[str], None]
+MASKLESS = (FILE, "patches", "frequency", "groups", "calibration", "corruptions", "cue-conflict")
+"""Suites that need no foreground masks."""
 _IN_MEMORY = 2e9  # bytes; a larger set is kept on disk
+_FEWEST = 2  # images
 _SAMPLED = 256  # images that the mean colour is taken of
+_NEAR = 3  # JPEG qualities that differ by less are taken for one
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class AuditOptions:
         suites: names.
         masks: tree of foreground masks that mirrors the images'; where None those that the set names, else GrabCut's.
         mapping: the model's classes of class folders, by name.
+        conflicts: folder of cue-conflict stimuli, for the suite `cue-conflict`.
         limit: at most so many images, drawn at random; all where None.
         seed: of which image lends to which.
         least: effects below it are not named.
@@ -50,6 +55,7 @@ class AuditOptions:
     suites: tuple[str, ...] = CORE
     masks: Path | None = None
     mapping: Mapping[str, Sequence[str]] | None = None
+    conflicts: Path | None = None
     limit: int | None = None
     seed: int = 0
     least: float = LEAST
@@ -69,7 +75,7 @@ class Prepared:
     masks: dict[str, Any]
     """Where they are from, and their quality."""
     qualities: NDArray[np.int64]
-    """`[s]` JPEG quality of each file, 0 where it is no JPEG."""
+    """`[s]` JPEG quality of each file, 0 where it is no JPEG; empty where nobody asks for it."""
 
     @property
     def store(self) -> Store:
@@ -81,30 +87,64 @@ class Prepared:
         """The images that were readable."""
         return self.store.images
 
+    @property
+    def jpeg_qualities(self) -> NDArray[np.int64]:
+        """Those of the JPEG files alone."""
+        return self.qualities[self.qualities > 0]
+
+    @property
+    def qualities_differ(self) -> bool:
+        """Whether files can lend each other a quality: JPEG files of several, or some among other files."""
+        known = self.jpeg_qualities
+        return len(known) > 0 and bool(np.ptp(known) >= _NEAR or len(known) < len(self.qualities))
+
 
 def prepare(model: Model, images: ImageSet, options: AuditOptions, say: Say) -> Prepared:
     """Read everything.
+
+    Args:
+        model: to be audited.
+        images: with classes or without.
+        options: what is asked for.
+        say: is told, in lines, what a person wants to know.
 
     Raises:
         ValueError: there are fewer than two images, one cannot be read, or the mapping or the masks are wrong.
     """
     labelled = match_classes(model, images, options.mapping)
-    for line in (*model.remarks, labelled.note):
-        say(line) if line else None
+    for line in filter(None, (*model.remarks, labelled.note)):
+        say(line)
     if labelled.why_not:
         say(f"no labels: {labelled.why_not}; measured is how often predictions move")
     chosen = limited(labelled.images, options.limit)
-    if len(chosen) < 2:
-        raise ValueError(f"{images.root} has {len(chosen)} images of known classes: an audit needs at least 2")
-    masked, about = with_masks(chosen, options.masks, options.cache, say=say)
-    recipe = Recipe(side=round(model.image_size / model.crop), composites=True)
-    mode: CacheMode = "memory" if estimate_bytes(masked, recipe) < _IN_MEMORY else "disk"
-    folder = None if options.cache is None else options.cache / "audit"
-    store = open_store(masked, recipe, mode=mode, folder=folder, skip_bad=options.skip_bad, say=say)
+    _check_enough(chosen, " of classes that the model knows" if labelled.note else "")
+    make = not set(options.suites) <= set(MASKLESS)
+    masked, about = with_masks(chosen, options.masks, options.cache, make=make, say=say)
+    store = _open(masked, model, options, say)
+    _check_enough(store.images, " that can be read")
     mean, std = _statistics(store, model)
     reader = ViewReader(store, model.preprocessing, options.seed, find_device(), mean, std)
-    files = (store.images.root / path for path in store.images.paths)
-    return Prepared(model, labelled, reader, about, np.array([jpeg_quality(file) or 0 for file in files], np.int64))
+    return Prepared(model, labelled, reader, about, _qualities(store.images, options))
+
+
+def _check_enough(images: ImageSet, which: str) -> None:
+    if len(images) < _FEWEST:
+        number = "1 image" if len(images) == 1 else f"{len(images)} images"
+        raise ValueError(f"{images.root} has {number}{which}: an audit needs at least {_FEWEST}")
+
+
+def _open(images: ImageSet, model: Model, options: AuditOptions, say: Say) -> Store:
+    """The images, their masks and their backgrounds, decoded at the size that the model's are cut out of."""
+    recipe = Recipe(side=round(model.image_size / model.crop), composites=True)
+    mode: CacheMode = "memory" if estimate_bytes(images, recipe) < _IN_MEMORY else "disk"
+    folder = None if options.cache is None else options.cache / "audit"
+    return open_store(images, recipe, mode=mode, folder=folder, skip_bad=options.skip_bad, say=say)
+
+
+def _qualities(images: ImageSet, options: AuditOptions) -> NDArray[np.int64]:
+    if FILE not in options.suites:
+        return np.zeros(0, np.int64)
+    return np.array([jpeg_quality(images.root / path) or 0 for path in images.paths], np.int64)
 
 
 def _statistics(store: Store, model: Model) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,21 +49,39 @@ class Pass:
 
 
 class Logits(nn.Module):
-    """A classifier from images of 0 to 1 to logits: normalised, encoded, classified."""
+    """A classifier from images of 0 to 1 to logits: normalised, encoded, classified.
 
-    mean: Tensor
-    std: Tensor
+    In float32, as `longcut evaluate` computes: a score is the same whatever precision the device would be fastest in.
+    Images lie channels last, as convolutions are fastest, unless the network has none, or fails on such images.
+    """
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, network: Any, normalisation: Normalisation, device: torch.device) -> None:
         super().__init__()
         self.network = network
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(normalisation, name), device=device).view(1, 3, 1, 1)
-            self.register_buffer(name, values, persistent=False)
+        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (normalisation.mean, normalisation.std))
+        self.register_buffer("scale", 1 / std, persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+        convolves = any(parameter.ndim == 4 for parameter in self.parameters())
+        self.layout = torch.channels_last if convolves else torch.contiguous_format
 
     def forward(self, images: Tensor) -> Tensor:
         """`[b, 3, h, w]` to `[b, n]`."""
-        logits: Tensor = self.network.classify(self.network.encode((images - self.mean) / self.std))
+        normalised = torch.addcmul(self.shift, images, self.scale)
+        try:
+            return self._logits(normalised)
+        except RuntimeError:
+            if self.layout == torch.contiguous_format:
+                raise
+            # Anybody's network may view a map as rows, which is no view of what lies channels last.
+            self.layout = torch.contiguous_format
+            return self._logits(normalised)
+
+    def _logits(self, normalised: Tensor) -> Tensor:
+        features = self.network.encode(normalised.contiguous(memory_format=self.layout))
+        logits: Tensor = self.network.classify(features)
         return logits
 
 
@@ -93,11 +112,16 @@ class Scorer:
         """
         keys = evaluation_keys(self.num_images, self.batch)
         files = [self.parts / name / f"{place:06d}.npz" for place in range(len(keys))]
-        with ProgressLine(0, len(keys), name) as progress:
-            for place, (indices, file) in enumerate(zip(keys, files, strict=True), 1):
-                if not file.is_file():
-                    of = None if reference is None else torch.from_numpy(reference[indices])
-                    write_arrays(file, **self._arrays(change(indices), of))
+        left = [(indices, file) for indices, file in zip(keys, files, strict=True) if not file.is_file()]
+        done = len(files) - len(left)
+        # A CPU has no hands free for reading: there the model takes every core.
+        in_turn = _ahead if any(buffer.is_cuda for buffer in self.model.buffers()) else map
+        batches = iter(in_turn(change, [indices for indices, _ in left]))
+        with ProgressLine(done, len(keys), name) as progress:
+            for place, (indices, file) in enumerate(left, done + 1):
+                of = None if reference is None else torch.from_numpy(reference[indices])
+                # Under no name here, which would hold a batch while the next is read.
+                write_arrays(file, **self._arrays(next(batches), of))
                 progress.advance(place, len(indices), None)
         return _joined(files)
 
@@ -111,6 +135,19 @@ class Scorer:
             tensors |= {f"{name}.predicted": predicted, f"{name}.confidence": confidence}
             tensors[f"{name}.probability"] = probability
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+
+def _ahead(change: Callable[[Indices], Changed], keys: Iterable[Indices]) -> Iterator[Changed]:
+    """The variants of each batch, read by another thread while its predecessor's are scored: two are held at a time."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting: Future[Changed] | None = None
+        for indices in keys:
+            following = thread.submit(change, indices)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
 
 
 def open_parts(folder: Path, key: Mapping[str, Any]) -> Path:

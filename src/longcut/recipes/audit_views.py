@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,10 +16,9 @@ from longcut.data.jpeg_quality import encode_again
 from longcut.data.preprocessing import Preprocessing
 from longcut.data.resizing import resize_shorter
 from longcut.data.store import Store
-from longcut.data.tiles import LARGEST_SHARE, box_area, box_of_mask, tile_background
 from longcut.evaluation.donors import draw_donors
 from longcut.evaluation.variants import NUM_UNIFORMS, Donors, Views
-from longcut.evaluation.variants.borders import frame_width
+from longcut.recipes.audit_backgrounds import has_foreground, leaves_margin, without_foreground
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,18 @@ class Lenders:
 
 
 def draw_lenders(groups: NDArray[np.int64], lends: NDArray[np.bool_], seed: int) -> Lenders:
-    """Donors of each image by `groups [s]`: its class, or its prediction."""
+    """Donors of each image by `groups [s]`: its class, or its prediction.
+
+    Those that have a background, `lends [s]`, go first. Where a group has none, the others lend what they have.
+    """
     uniforms = keyed_uniforms(seed, 0, np.arange(len(groups)), Stream.LENDER, 2)
-    return Lenders(
-        same=draw_donors(groups, lends, uniforms[:, 0], same=True),
-        other=draw_donors(groups, lends, uniforms[:, 1], same=False),
-    )
+
+    def drawn(same: bool) -> NDArray[np.int64]:
+        own = uniforms[:, 0 if same else 1]
+        first, second = (draw_donors(groups, pool, own, same=same) for pool in (lends, np.ones_like(lends)))
+        return np.where(first < 0, second, first)
+
+    return Lenders(drawn(same=True), drawn(same=False))
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,23 @@ class ViewReader:
     device: torch.device
     mean: Tensor
     std: Tensor
+
+    @property
+    def lends(self) -> NDArray[np.bool_]:
+        """`[s]` the images with a background to lend: their foreground is known, and leaves a margin beside it."""
+        return self._seen[:, 0] & self._seen[:, 1]
+
+    @property
+    def leaves_margin(self) -> NDArray[np.bool_]:
+        """`[s]` the images that no foreground fills, as far as one is known."""
+        return self._seen[:, 1]
+
+    @cached_property
+    def _seen(self) -> NDArray[np.bool_]:
+        """`[s, 2]` whether a mask shows a foreground, and whether that leaves a margin."""
+        found = (self.store[i].mask for i in range(len(self.store)))
+        masks = (self.preprocessing.square(mask) for mask in found if mask is not None)
+        return np.array([(has_foreground(mask), leaves_margin(mask)) for mask in masks], bool)
 
     def images(self, indices: NDArray[np.int64]) -> Tensor:
         """`[b, 3, h, w]`, 0 to 1."""
@@ -102,42 +125,26 @@ class ViewReader:
 
     def encoded(self, indices: NDArray[np.int64], qualities: NDArray[np.int64]) -> Tensor:
         """The files' images written again at `qualities [b]` before they are resized; at 0 as they are."""
-        images = self.store.images
-        pixels = []
-        for index, quality in zip(indices.tolist(), qualities.tolist(), strict=True):
-            image = read_image(images.root / images.paths[index])
-            image = resize_shorter(encode_again(image, quality) if quality else image, self.store.recipe.side)
-            pixels.append(self.preprocessing.square(image))
-        return self._on_device(pixels)
+        pairs = zip(indices.tolist(), qualities.tolist(), strict=True)
+        return self._on_device([self._cut(index, quality) for index, quality in pairs])
 
     def _read(self, indices: NDArray[np.int64], quality: int) -> Donors:
-        def cut(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            written = encode_again(array, quality) if quality and array.ndim == 3 else array
-            return self.preprocessing.square(written)
-
-        records = [self.store[i] for i in indices]
-        images = [cut(record.image) for record in records]
-        masks = [cut(record.mask) for record in records if record.mask is not None]
-        filled = [_without_foreground(image, mask) for image, mask in zip(images, masks, strict=True)]
+        found = (self.store[i].mask for i in indices)
+        images = [self._cut(i, quality) for i in indices.tolist()]
+        masks = [self.preprocessing.square(mask) for mask in found if mask is not None]
+        filled = [without_foreground(image, mask) for image, mask in zip(images, masks, strict=True)]
         return Donors(*(self._on_device(arrays) for arrays in (images, masks, filled)))
+
+    def _cut(self, index: int, quality: int) -> NDArray[np.uint8]:
+        """An image as the model sees it; at a quality above 0 its file is written again at that before."""
+        if not quality:
+            return self.preprocessing.square(self.store[index].image)
+        images = self.store.images
+        again = encode_again(read_image(images.root / images.paths[index]), quality)
+        return self.preprocessing.square(resize_shorter(again, self.store.recipe.side))
 
     def _on_device(self, arrays: list[NDArray[np.uint8]]) -> Tensor:
         stacked = np.stack(arrays)
         batch = torch.from_numpy(stacked if stacked.ndim == 4 else stacked[..., None]).to(self.device)
         # Permuted, not copied: in memory each pixel's channels stay together, as convolutions on a CPU want them.
         return batch.permute(0, 3, 1, 2).float().div_(255)
-
-
-def _without_foreground(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image's background, the foreground's box filled with the widest margin beside it.
-
-    The outermost frame is left out of what fills, so that a mark in it is in the frame alone.
-    """
-    edge = frame_width(*mask.shape)
-    inner = slice(edge, -edge)
-    box = box_of_mask(mask[inner, inner])
-    if box is None or box_area(box) > LARGEST_SHARE * mask[inner, inner].size:
-        return image
-    filled = image.copy()
-    filled[inner, inner] = tile_background(image[inner, inner], box)
-    return filled

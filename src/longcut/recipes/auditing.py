@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ from longcut.data.layouts import LayoutOptions
 from longcut.evaluation.audit_result import AuditResult
 from longcut.recipes.audit import run_audit
 from longcut.recipes.audit_changes import ALONE, REMOVED, SWAPPED
+from longcut.recipes.audit_extras.names import EXTRA_EFFECTS
+from longcut.recipes.audit_folder import check_folder
 from longcut.recipes.audit_predictions import audit_predictions
 from longcut.recipes.audit_preparing import AuditOptions, Say
 from longcut.recipes.audit_rows import GROUP_TITLES
 from longcut.recipes.models import open_model
+from longcut.recipes.opening.model import ModelOptions
 from longcut.recipes.opening.sources import PREDICTIONS
-from longcut.recipes.reading import limited, measured_split
+from longcut.recipes.reading import measured_split
 
 AUDIT_FIGURES = (
     *("accuracy", "ece", "consistency", "attention_excess"),
     *(about.name for effects in (SWAPPED, REMOVED, ALONE) for about in effects.values()),
+    *(about.name for about in EXTRA_EFFECTS.values()),
     *GROUP_TITLES,
 )
 """Names of all effects that an audit can have."""
@@ -51,9 +56,18 @@ def audit_named(
     Raises:
         ValueError: there is no such model, there are no images, or one does not go with the other.
     """
+    check_folder(out)
     options = options or AuditOptions()
     images = read_images(folder, split or measured_split(folder, layout) or None, options=layout)
     if name.startswith(PREDICTIONS):
-        return audit_predictions(Path(name.removeprefix(PREDICTIONS)), limited(images, options.limit), out, say=say)
+        _check_unsaid(opening)
+        return audit_predictions(Path(name.removeprefix(PREDICTIONS)), images, out, options, say=say)
     model, _ = open_model(name, out=out, or_random=True, **opening)
     return run_audit(model, images, out, options, say=say)
+
+
+def _check_unsaid(opening: Mapping[str, Any]) -> None:
+    """Refuse what says something of a model where there is none."""
+    for option, value in opening.items():
+        if value != getattr(ModelOptions(), option):
+            raise ValueError(f"--{option.replace('_', '-')} goes with a model, and {PREDICTIONS}FILE.csv names none")

@@ -13,6 +13,7 @@ from longcut.report.text_table import aligned, markdown
 
 FORMATS = ("text", "markdown", "csv", "json", "html")
 _HEAD = ("measured", "effect", "95 % interval", "n", "", "named")
+_LEGEND = "* rests on the foreground masks"
 _FIELDS = ("name", "title", "suite", "kind", "unit", "value", "low", "high", "n", "before", "after", "needs_masks")
 
 
@@ -42,7 +43,8 @@ def format_audit(result: AuditResult, form: str = "text") -> str:
     table = markdown(_HEAD, rows) if form == "markdown" else aligned(_HEAD, rows)
     warnings = [f"! {line}" for line in result.warnings]
     missing = [f"{left.suite}: not run: {left.why}" for left in result.not_run]
-    parts = ["\n".join(warnings), result.summary, table, "\n".join(missing)]
+    legend = _LEGEND if any(effect.needs_masks for effect in result.effects) else ""
+    parts = ["\n".join(warnings), result.summary, table, legend, "\n".join(missing)]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -1,0 +1,1 @@
+"""What an audit measures beyond its core, where it is asked for by name."""

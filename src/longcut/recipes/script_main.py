@@ -1,0 +1,25 @@
+"""Worker processes of a person's script, without the script."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def main_not_imported() -> Iterator[None]:
+    """Let processes that are started meanwhile leave the main module alone.
+
+    Each would import it first, and a script without `if __name__ == "__main__"` would begin anew in every one of them.
+    What longcut's workers do is in longcut.
+    """
+    said = sys.modules["__main__"].__dict__
+    former: dict[str, Any] = {name: said[name] for name in ("__file__", "__spec__") if name in said}
+    said.pop("__file__", None)
+    said["__spec__"] = None
+    try:
+        yield
+    finally:
+        said.update(former)
