@@ -110,10 +110,9 @@ class Changes:
         usable |= {name: VARIANTS[name].usable(views) for name in names if name in (*REMOVED, *ALONE)}
         usable |= {n: usable[n] & _on(flags, usable[n]) for n, flags in self._shows(indices).items() if n in usable}
         for cue in files:
-            makers |= {
-                f"{cue}_{which}": partial(self._file, views, indices, getattr(self.lenders, which), alike)
-                for which in ("same", "other")
-            }
+            for which in ("same", "other"):  # read here, where another batch may be under way, and not when asked for
+                images = self._file(views, indices, getattr(self.lenders, which), alike)
+                makers[f"{cue}_{which}"] = partial(_as_read, images)
             usable[cue] = complete
         return Changed(makers, usable)
 
@@ -138,6 +137,10 @@ def _without_foregrounds(views: Views) -> Views:
         for part in (views.same, views.other)
     )
     return replace(views, same=same, other=other)
+
+
+def _as_read(images: Tensor) -> Tensor:
+    return images
 
 
 def _on(flags: NDArray[np.bool_], tensor: Tensor) -> Tensor:

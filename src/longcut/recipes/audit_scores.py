@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from longcut.data.order import evaluation_keys
 from longcut.engine.logs import ProgressLine
 from longcut.evaluation.effects import Scores
 from longcut.recipes.array_files import write_arrays
+from longcut.recipes.audit_ahead import ahead
 
 Indices = NDArray[np.int64]
 _USABLE = "usable"
@@ -115,7 +115,7 @@ class Scorer:
         left = [(indices, file) for indices, file in zip(keys, files, strict=True) if not file.is_file()]
         done = len(files) - len(left)
         # A CPU has no hands free for reading: there the model takes every core.
-        in_turn = _ahead if any(buffer.is_cuda for buffer in self.model.buffers()) else map
+        in_turn = ahead if any(buffer.is_cuda for buffer in self.model.buffers()) else map
         batches = iter(in_turn(change, [indices for indices, _ in left]))
         with ProgressLine(done, len(keys), name) as progress:
             for place, (indices, file) in enumerate(left, done + 1):
@@ -135,19 +135,6 @@ class Scorer:
             tensors |= {f"{name}.predicted": predicted, f"{name}.confidence": confidence}
             tensors[f"{name}.probability"] = probability
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-
-
-def _ahead(change: Callable[[Indices], Changed], keys: Iterable[Indices]) -> Iterator[Changed]:
-    """The variants of each batch, read by another thread while its predecessor's are scored: two are held at a time."""
-    with ThreadPoolExecutor(1) as thread:
-        waiting: Future[Changed] | None = None
-        for indices in keys:
-            following = thread.submit(change, indices)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
 
 
 def open_parts(folder: Path, key: Mapping[str, Any]) -> Path:

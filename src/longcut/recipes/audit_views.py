@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.decoding import read_image
 from longcut.data.jpeg_quality import encode_again
+from longcut.data.pool import num_cores
 from longcut.data.preprocessing import Preprocessing
 from longcut.data.resizing import resize_shorter
 from longcut.data.store import Store
@@ -125,8 +127,8 @@ class ViewReader:
 
     def encoded(self, indices: NDArray[np.int64], qualities: NDArray[np.int64]) -> Tensor:
         """The files' images written again at `qualities [b]` before they are resized; at 0 as they are."""
-        pairs = zip(indices.tolist(), qualities.tolist(), strict=True)
-        return self._on_device([self._cut(index, quality) for index, quality in pairs])
+        with ThreadPoolExecutor(num_cores()) as threads:  # OpenCV lets go of Python's lock while it encodes
+            return self._on_device(list(threads.map(self._cut, indices.tolist(), qualities.tolist())))
 
     def _read(self, indices: NDArray[np.int64], quality: int) -> Donors:
         found = (self.store[i].mask for i in indices)
