@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from longcut import __version__
-from longcut.cli import analyse, analysis, audit, data, dfr, export, results, tables, training
+from longcut.cli import analyse, analysis, audit, data, dfr, discover, export, results, tables, training
 from longcut.cli.usage import Commands
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("demo")(training.demo)
 app.command("audit")(audit.audit)
+app.command("discover")(discover.discover)
 app.command("train")(training.train)
 app.command("evaluate")(results.evaluate)
 app.command("probe")(analysis.probe)
