@@ -47,8 +47,24 @@ logging.getLogger("matplotlib.mathtext").setLevel(logging.WARNING)  # it tells o
 
 
 def setup(app: Sphinx) -> None:
-    """Register the renderer of formulas."""
+    """Register the renderer of formulas, and what mends docstrings once napoleon has read them."""
     app.add_html_math_renderer("mathtext", (_visit_inline, None), (_visit_block, None))
+    app.connect("autodoc-process-docstring", _mend, priority=900)
+
+
+def _mend(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Between fences is code, as on the pages; and the star of a shape such as `*shape s` begins no emphasis."""
+    mended: list[str] = []
+    in_code = False
+    for line in lines:
+        if line.startswith("```"):
+            in_code = not in_code
+            mended += ["", f".. code-block:: {line.strip('`')}", ""] if in_code else [""]
+        elif in_code:
+            mended.append(f"    {line}")
+        else:
+            mended.append(line.replace("*", r"\*") if line.lstrip().startswith(":type:") else line)
+    lines[:] = mended
 
 
 def _visit_inline(writer: Any, node: nodes.math) -> None:

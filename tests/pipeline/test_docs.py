@@ -14,12 +14,14 @@ import pytest
 import torch
 import typer
 from matplotlib.mathtext import MathTextParser
+from test_tutorials import TUTORIALS
 
 from longcut.cli.app import app
 from longcut.engine.settings import FACTS, parse_value, preset_names, resolve
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import Subject, row
 from longcut.methods import METHODS
+from longcut.recipes.auditing import AUDIT_FIGURES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -54,9 +56,14 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_process", "_one_thread")
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python") and name(page) not in TUTORIALS], ids=name
+)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page run one after the other, as a reader would run them; a warning is an error."""
+    """The blocks of a page run one after the other, as a reader would run them; a warning is an error.
+
+    Those of tutorials run in `test_tutorials.py`, between their commands.
+    """
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}
     text = page.read_text("utf-8")
@@ -79,7 +86,7 @@ def test_the_readme_s_example_is_short() -> None:
 
 def commands(page: Path) -> list[str]:
     """Whole commands of the page's shell blocks, a continued line as one."""
-    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(page, "bash") + blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [line for line in lines if re.search(r"(^|\s)longcut(\s|$)", line)]
 
 
@@ -188,6 +195,15 @@ def test_every_field_of_a_result_is_explained() -> None:
     lines = (DOCS / "guide" / "results.md").read_text("utf-8").splitlines()
     table = "".join(line.split("|")[1] for line in lines if line.startswith("| `"))
     assert set(re.findall(r"`(\w+)`", table)) == set(fields)
+
+
+def test_every_option_and_every_figure_of_an_audit_is_explained() -> None:
+    text = (DOCS / "guide" / "audit.md").read_text("utf-8")
+    known = set(re.findall(r"`(--[a-z-]+|[a-z_0-9]+)", text))
+    command, _ = find_command(["audit"])
+    options = {parameter.opts[0] for parameter in command.params if parameter.opts[0].startswith("--")} - {"--help"}
+    assert options <= known, options - known
+    assert {*AUDIT_FIGURES} <= known, {*AUDIT_FIGURES} - known
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "$" in page.read_text("utf-8")], ids=name)
