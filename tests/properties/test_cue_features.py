@@ -20,9 +20,9 @@ def noise(count: int = 40, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
 
 
-def discs(count: int = 40) -> np.ndarray:
+def discs(count: int = 40, radius: int = 9) -> np.ndarray:
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
-    masks = (y - 1) ** 2 + (x + 2) ** 2 < 81
+    masks = (y - 1) ** 2 + (x + 2) ** 2 < radius**2
     return np.repeat(masks[None].astype(np.uint8) * 255, count, axis=0)
 
 
@@ -134,6 +134,17 @@ def test_what_goes_on_to_the_edge_is_no_border() -> None:
         with_colour = max(abs(np.corrcoef(border[:, k], colours[:, 0, 0, 0])[0, 1]) for k in range(4))
         assert least <= with_dark <= most
         assert with_colour < 0.25
+
+
+def test_the_middle_is_measured_without_its_background() -> None:
+    draw = np.random.default_rng(0)
+    behind, object_ = draw.normal(100, 25, (2, 200, 1, 1, 1))
+    pixels = np.where(discs(200, 6)[..., None] > 0, object_, behind) + draw.normal(0, 8, (200, SIDE, SIDE, 3))
+    features = pixel_features(np.clip(pixels, 0, 255).astype(np.uint8))
+    apart_from_it, as_it_is = (cue_numbers(features, np.ones(200, bool), masked=m)["colour"] for m in (False, True))
+    for colour, least, most in ((as_it_is, 0.25, 1.0), (apart_from_it, 0.0, 0.2)):
+        assert least < abs(np.corrcoef(colour[:, 0], behind[:, 0, 0, 0])[0, 1]) + 1e-9 <= most
+        assert abs(np.corrcoef(colour[:, 0], object_[:, 0, 0, 0])[0, 1]) > 0.4
 
 
 def test_apart_leaves_what_others_do_not_tell() -> None:

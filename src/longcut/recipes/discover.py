@@ -135,7 +135,7 @@ def _more_than_ring(tests: CueTests, border: Strength) -> Strength:
 
     Any ring tells a little of the background that the one inside it does not: a border mark tells more.
     """
-    return Strength(border.effect, border.p)
+    return Strength(border.effect, max(border.p, tests.exceeds("border", RING)))
 
 
 def _all_scores(
