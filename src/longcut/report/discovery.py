@@ -10,7 +10,7 @@ from longcut.evaluation.cue_features import RING
 from longcut.evaluation.discovery_result import Agreement, CueFinding, Discovery
 from longcut.report.text_table import aligned
 
-_HEAD = ("cue", "balanced accuracy", "95 % interval", "chance", "p", "")
+_HEAD = ("cue", "balanced accuracy", "95 % interval", "chance", "p, corrected", "")
 _FIELDS = (
     "cue", "named", "explained_by", "accuracy", "low", "high", "chance", "effect", "beyond", "p", "p_corrected",
     "numbers",
