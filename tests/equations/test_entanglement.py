@@ -78,6 +78,36 @@ def test_both_terms_are_their_definitions_with_gradients(seed: int) -> None:
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.parametrize("authors_pairs", [False, True])
+def test_samples_of_no_known_bias_are_in_no_pair(authors_pairs: bool) -> None:
+    """Both terms are those of the other samples alone, and give the unknown ones no gradient."""
+    features, targets, bias = made(16)
+    features.requires_grad_()
+    unknown = torch.arange(16) % 3 == 0
+    hidden = torch.where(unknown, -1, bias)
+    seen, others = (targets[~unknown], bias[~unknown]), features[~unknown]
+    for found, expected in (
+        (disentangling(cosines(features), hidden), disentangling_by_loops(others, seen[1].tolist())),
+        (
+            entangling(cosines(features), targets, hidden, authors_pairs=authors_pairs),
+            authors_by_loops(others, *(column.tolist() for column in seen))[0]
+            if authors_pairs
+            else entangling_by_loops(others, *(column.tolist() for column in seen)),
+        ),
+    ):
+        assert found.item() == pytest.approx(expected.item(), rel=1e-10)
+        (gradient,) = torch.autograd.grad(found, features)
+        assert (gradient[unknown] == 0).all()
+        (wanted,) = torch.autograd.grad(expected, features, retain_graph=True)
+        torch.testing.assert_close(gradient, wanted, rtol=1e-8, atol=1e-12)
+    for total in (
+        disentangling(cosines(features), torch.full_like(bias, -1)),
+        entangling(cosines(features), targets, torch.full_like(bias, -1), authors_pairs=authors_pairs),
+    ):
+        assert total.item() == 0
+        assert (torch.autograd.grad(total, features)[0] == 0).all()
+
+
 def test_the_authors_pairs_are_about_half() -> None:
     features, targets, bias = made(60)
     expected, count = authors_by_loops(features, targets.tolist(), bias.tolist())

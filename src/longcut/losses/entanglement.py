@@ -14,11 +14,11 @@ def disentangling(similarities: Float[Tensor, "b b"], bias: Int[Tensor, " b"]) -
     .. math:: R_\perp = \frac{\sum_v \left| \sum_{(i,j) \in P_v} s_{ij} \right|}{\sum_v |P_v|}
 
     :math:`P_v` are the pairs of different samples whose bias is v, of whatever class. The absolute value is of a sum:
-    pairs of opposite signs cancel.
+    pairs of opposite signs cancel. A sample whose bias is not known is in no pair.
 
     Args:
         similarities: cosine of each sample's features to each other's.
-        bias: of each sample.
+        bias: of each sample; -1 where it is not known.
 
     Returns:
         A scalar in [0, 1]; 0 with a graph where no two samples share a bias.
@@ -27,10 +27,10 @@ def disentangling(similarities: Float[Tensor, "b b"], bias: Int[Tensor, " b"]) -
         Tartaglione et al., "EnD" (CVPR 2021), the disentangling term, as its published code normalises it.
     """
     similarities = at_least_float32(similarities)
-    same = (bias[:, None] == bias).to(similarities.dtype)
+    same = ((bias[:, None] == bias) & (bias >= 0)).to(similarities.dtype)
     pairs = same.tril(-1) + same.triu(1)
     sums = (same * (similarities * pairs).sum(dim=1)).sum(dim=1)  # of its own bias, in each sample's place
-    return (sums.abs() / same.sum(dim=1)).sum() / pairs.sum().clamp(min=1)
+    return (sums.abs() / same.sum(dim=1).clamp(min=1)).sum() / pairs.sum().clamp(min=1)
 
 
 def entangling(
@@ -44,12 +44,12 @@ def entangling(
 
     .. math:: R_\parallel = 1 - \frac{1}{|Q|} \sum_{(i,j) \in Q} \frac{1 + s_{ij}}{2}
 
-    :math:`Q` are the pairs of one class and of different biases.
+    :math:`Q` are the pairs of one class and of different biases. A sample whose bias is not known is in no pair.
 
     Args:
         similarities: cosine of each sample's features to each other's.
         targets: class of each sample.
-        bias: of each sample.
+        bias: of each sample; -1 where it is not known.
         authors_pairs: as the authors' code, only those pairs whose later sample in the batch has the lower bias: it
             lays a lower triangle over pairs that are already ordered, which drops about half of them.
 
@@ -60,7 +60,8 @@ def entangling(
         Tartaglione et al., "EnD" (CVPR 2021), the entangling term.
     """
     similarities = at_least_float32(similarities)
-    pairs = (targets[:, None] == targets) & (bias[:, None] != bias)
+    known = bias >= 0
+    pairs = (targets[:, None] == targets) & (bias[:, None] != bias) & known[:, None] & known
     if authors_pairs:
         pairs = pairs.tril(-1) & (bias[:, None] < bias)
     count = pairs.sum()

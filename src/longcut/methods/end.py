@@ -25,6 +25,8 @@ from longcut.methods.gathered import gather_with_gradient
 class EnD(Method):
     """Cross-entropy, and two regularisers on the cosines between the features of the global batch.
 
+    A sample whose bias is not known, -1, is classified and is in no pair.
+
     Args:
         backbone: images to pooled features, on which the regularisers are.
         num_classes: size of the linear head.
