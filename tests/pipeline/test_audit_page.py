@@ -332,7 +332,7 @@ def test_nothing_fails_and_nothing_leaves_the_page(tab: Tab) -> None:
 @in_browser
 @pytest.mark.parametrize("width", [320, 400, 768, 1280])
 def test_no_screen_is_too_narrow(tab: Tab, width: int) -> None:
-    tab.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    tab.resize(width)
     tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     too_wide = "e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .hidden, .axis')"
     elements = f"[...document.querySelectorAll('body *')].filter({too_wide}).map(e => e.outerHTML.slice(0, 80))"

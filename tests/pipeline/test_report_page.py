@@ -2,85 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from made_runs import make_challenge, make_run, write_image
 
 from longcut.report.page import write_report
 
-websocket = pytest.importorskip("websocket", reason="needs websocket-client, of the extra 'dev'")
+pytest.importorskip("websocket", reason="needs websocket-client, of the extra 'dev'")
+from browser import BROWSER, Tab, new_tab, started
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    "--remote-debugging-port=0",
-)
 CLASSES = ["dog", "<script>alert(1)</script>", "a class with quite a long name that has to be broken on a telephone"]
 VISIBLE = "[...document.querySelectorAll('.card')].filter(card => card.checkVisibility()).length"
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
-
-
-class Browser:
-    """A page of a headless browser, spoken to by the DevTools protocol."""
-
-    def __init__(self, address: str) -> None:
-        self._socket = websocket.create_connection(address, timeout=30, suppress_origin=True, max_size=None)
-        self._numbers = itertools.count(1)
-        self.events: list[dict[str, Any]] = []
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
-        while (answer := json.loads(self._socket.recv())).get("id") != number:
-            self.events.append(answer)
-        assert "error" not in answer, answer["error"]
-        return answer["result"]
-
-    def wait_for(self, event: str) -> None:
-        while not any(e.get("method") == event for e in self.events):
-            self.events.append(json.loads(self._socket.recv()))
-
-    def evaluate(self, expression: str) -> Any:
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def click(self, selector: str) -> None:
-        """As a mouse does it, in the middle of the element."""
-        place = self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
-            " return {x: r.x + r.width / 2, y: r.y + r.height / 2} })()"
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
-
-    def select(self, value: str) -> None:
-        change = f"s.value = {json.dumps(value)}; s.dispatchEvent(new Event('input', {{bubbles: true}}))"
-        self.evaluate(f"(() => {{ const s = document.querySelector('select'); {change} }})()")
-
-    def press(self, key: str, code: int) -> None:
-        for kind in ("rawKeyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
-
-    def resize(self, width: int) -> None:
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
-
-    def of(self, method: str) -> list[dict[str, Any]]:
-        return [event["params"] for event in self.events if event.get("method") == method]
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")
@@ -99,40 +35,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DevTools port of a browser with an empty profile."""
-    profile = tmp_path_factory.mktemp("profile")
-    with (profile / "log").open("w") as log:
-        process = subprocess.Popen([str(BROWSER), *FLAGS, f"--user-data-dir={profile}"], stdout=log, stderr=log)
-    port = profile / "DevToolsActivePort"
-    try:
-        deadline = time.monotonic() + 60
-        while not (port.is_file() and port.read_text().count("\n")):
-            assert process.poll() is None, (profile / "log").read_text()
-            assert time.monotonic() < deadline, "the browser does not start"
-            time.sleep(0.05)
-        yield "ws://127.0.0.1:{}{}".format(*port.read_text().split())
-    finally:
-        process.terminate()
-        process.wait(20)
+    with started(tmp_path_factory.mktemp("profile")) as address:
+        yield address
 
 
 @pytest.fixture
-def browser(address: str, report: Path) -> Iterator[Browser]:
+def browser(address: str, report: Path) -> Iterator[Tab]:
     """A new tab with the report in it."""
-    front = Browser(address)
-    target = front.call("Target.createTarget", url="about:blank")["targetId"]
-    tab = Browser(f"{address.split('/devtools')[0]}/devtools/page/{target}")
-    for domain in ("Page", "Runtime", "Log", "Network"):
-        tab.call(f"{domain}.enable")
-    tab.call("Page.navigate", url=report.as_uri())
-    tab.wait_for("Page.loadEventFired")
-    yield tab
-    tab.close()
-    front.call("Target.closeTarget", targetId=target)
-    front.close()
+    with new_tab(address) as tab:
+        tab.open(report.as_uri())
+        yield tab
 
 
-def test_filters_choose_what_is_shown(browser: Browser) -> None:
+def test_filters_choose_what_is_shown(browser: Tab) -> None:
     everything = browser.evaluate(VISIBLE)
     assert everything == 72
     browser.click('input[name=run][value="clad"]')
@@ -146,7 +61,7 @@ def test_filters_choose_what_is_shown(browser: Browser) -> None:
     assert browser.evaluate(VISIBLE) == everything
 
 
-def test_filters_work_by_keyboard(browser: Browser) -> None:
+def test_filters_work_by_keyboard(browser: Tab) -> None:
     browser.evaluate("document.querySelector('input[name=run]').focus()")
     browser.press("ArrowRight", 39)
     assert browser.evaluate("document.activeElement.value") == "erm"
@@ -157,15 +72,17 @@ def test_filters_work_by_keyboard(browser: Browser) -> None:
     assert browser.evaluate("document.activeElement.name") == "variant"
 
 
-def test_names_are_text(browser: Browser) -> None:
+def test_names_are_text(browser: Tab) -> None:
     """A class called like a script does nothing but stand there, and its filter finds it."""
     assert browser.evaluate("document.querySelectorAll('script').length") == 1
+    policy = "document.querySelector('meta[http-equiv=Content-Security-Policy]').content"
+    assert "default-src 'none'; img-src data:" in browser.evaluate(policy)
     browser.select(CLASSES[1])
     assert browser.evaluate(VISIBLE) == 24
     assert browser.of("Page.javascriptDialogOpening") == []
 
 
-def test_nothing_fails_and_nothing_leaves_the_page(browser: Browser) -> None:
+def test_nothing_fails_and_nothing_leaves_the_page(browser: Tab) -> None:
     browser.evaluate("scrollTo(0, document.body.scrollHeight)")
     browser.evaluate("Promise.all([...document.images].map(i => i.decode())).then(() => 1)")
     urls = [sent["request"]["url"] for sent in browser.of("Network.requestWillBeSent")]
@@ -179,7 +96,7 @@ def test_nothing_fails_and_nothing_leaves_the_page(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
-def test_no_screen_is_too_narrow(browser: Browser, width: int) -> None:
+def test_no_screen_is_too_narrow(browser: Tab, width: int) -> None:
     browser.resize(width)
     browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     too_wide = "e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, .hidden')"
@@ -190,7 +107,7 @@ def test_no_screen_is_too_narrow(browser: Browser, width: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(browser: Browser, scheme: str) -> None:
+def test_text_stands_out_from_what_is_behind_it(browser: Tab, scheme: str) -> None:
     """Contrast of at least 4.5:1 (WCAG AA) for every colour of text."""
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     luminance = """

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from longcut.data.decoding import write_whole
 from longcut.report import audit_compare_words, audit_words
@@ -16,7 +11,7 @@ from longcut.report.audit_compare import AuditComparison
 from longcut.report.audit_compare_chart import draw_changes
 from longcut.report.audit_compare_table import KINDS, READING, UNPAIRED
 from longcut.report.audit_words import facts, mask_facts
-from longcut.report.table import environment
+from longcut.report.frame import render_page
 
 
 def write_comparison_page(comparison: AuditComparison, out: Path, *, title: str | None = None) -> Path:
@@ -47,25 +42,19 @@ def comparison_page(comparison: AuditComparison, *, title: str | None = None) ->
         comparison: what `longcut.report.audit_compare.compare_audits` made.
         title: heading of the page.
     """
-    script = _part("page.js")
-    digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode("ascii")
     labels = comparison.labels
-    return (
-        environment()
-        .get_template("audit_comparison.html")
-        .render(
-            title=title or f"{', '.join(labels[1:])} against {labels[0]}",
-            comparison=comparison,
-            sections=[_section(comparison, place) for place in range(1, len(labels))],
-            reading=READING,
-            unpaired=UNPAIRED if any(not change.paired for change in comparison.changes) else "",
-            origins=[(label, _origin(comparison, i)) for i, label in enumerate(labels)],
-            words=audit_words,
-            moves=audit_compare_words,
-            style=Markup(_part("style.css") + _part("audit.css") + _part("audit_comparison.css")),
-            script=Markup(script),
-            digest=digest,
-        )
+    return render_page(
+        "audit_comparison.html",
+        styles=["style.css", "audit.css", "audit_comparison.css"],
+        scripts=["page.js"],
+        title=title or f"{', '.join(labels[1:])} against {labels[0]}",
+        comparison=comparison,
+        sections=[_section(comparison, place) for place in range(1, len(labels))],
+        reading=READING,
+        unpaired=UNPAIRED if any(not change.paired for change in comparison.changes) else "",
+        origins=[(label, _origin(comparison, i)) for i, label in enumerate(labels)],
+        words=audit_words,
+        moves=audit_compare_words,
     )
 
 
@@ -90,7 +79,3 @@ def _origin(comparison: AuditComparison, place: int) -> list[tuple[str, str]]:
     told = [(f"{head}{key}", text) for head, table in about.items() for key, text in facts(table)]
     masks = [(f"masks.{key.lower()}", text) for key, text in mask_facts(audit.masks)]
     return [*told, *masks, *((f"versions.{key}", text) for key, text in facts(audit.versions))]
-
-
-def _part(name: str) -> str:
-    return (files("longcut.report") / "templates" / name).read_text(encoding="utf-8")

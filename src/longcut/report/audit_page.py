@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from longcut.data.decoding import write_whole
 from longcut.evaluation.audit_result import AuditResult
@@ -17,7 +12,7 @@ from longcut.report.audit_chart import draw_effects
 from longcut.report.audit_gallery import hang
 from longcut.report.audit_tables import class_table, group_table, lowest_group
 from longcut.report.audit_words import facts, mask_facts
-from longcut.report.table import environment
+from longcut.report.frame import render_page
 
 FILE = "audit.html"
 
@@ -45,28 +40,23 @@ def write_audit_page(folder: Path, out: Path | None = None) -> Path:
 
 
 def _render(result: AuditResult, folder: Path) -> str:
-    script = _part("page.js") + _part("audit.js")
-    digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode("ascii")
-    return (
-        environment()
-        .get_template("audit.html")
-        .render(
-            result=result,
-            words=audit_words,
-            named=result.named,
-            others=tuple(shortcut for shortcut in result.shortcuts if not shortcut.named),
-            chart=draw_effects(result.effects, [shortcut.effect.name for shortcut in result.named]),
-            suites=list(dict.fromkeys(effect.suite for effect in result.effects)),
-            classes=class_table(result),
-            groups=group_table(result),
-            lowest=lowest_group(result),
-            gallery=hang(result, folder),
-            masks=mask_facts(result.masks),
-            origins=[(name, facts(table)) for name, table in _origins(result) if table],
-            style=Markup(_part("style.css") + _part("audit.css")),
-            script=Markup(script),
-            digest=digest,
-        )
+    return render_page(
+        "audit.html",
+        styles=["style.css", "audit.css"],
+        scripts=["page.js", "audit.js"],
+        title=result.title,
+        result=result,
+        words=audit_words,
+        named=result.named,
+        others=tuple(shortcut for shortcut in result.shortcuts if not shortcut.named),
+        chart=draw_effects(result.effects, [shortcut.effect.name for shortcut in result.named]),
+        suites=list(dict.fromkeys(effect.suite for effect in result.effects)),
+        classes=class_table(result),
+        groups=group_table(result),
+        lowest=lowest_group(result),
+        gallery=hang(result, folder),
+        masks=mask_facts(result.masks),
+        origins=[(name, facts(table)) for name, table in _origins(result) if table],
     )
 
 
@@ -77,7 +67,3 @@ def _origins(result: AuditResult) -> list[tuple[str, dict[str, Any]]]:
         ("Settings", result.settings),
         ("Versions", result.versions),
     ]
-
-
-def _part(name: str) -> str:
-    return (files("longcut.report") / "templates" / name).read_text(encoding="utf-8")

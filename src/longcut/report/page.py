@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ from longcut.report import plots
 from longcut.report.columns import Column, dataset_title
 from longcut.report.compare import Comparison, compare
 from longcut.report.failures import REFERENCES, SWAPPED, Failure, find_failures, interleave
+from longcut.report.frame import render_page
 from longcut.report.group_table import group_tables
 from longcut.report.groups import Group, flatten
 from longcut.report.pictures import Picture, grid_picture, thumbnail
 from longcut.report.rules import rule_title
 from longcut.report.runs import RunResults, read_run
-from longcut.report.table import environment, format_cell, format_table, reading
+from longcut.report.table import format_cell, format_table, reading
 from longcut.report.verdict import judge
 
 _FAILURE_BYTES = 6_000_000
@@ -60,34 +60,27 @@ def write_report(
         raise ValueError(f"{destination} is a folder: name the page itself, '--out {destination / 'report.html'}'")
     comparison = compare([read_run(run) for run in runs])
     cards, missing = _cards(comparison, examples)
-    page = (
-        environment()
-        .get_template("page.html")
-        .render(
-            title=title or "Which shortcuts do these models take?",
-            verdict=judge(comparison),
-            comparison=comparison,
-            table=Markup(format_table(comparison, "html")),
-            reading=reading(comparison),
-            figures=_figures(comparison),
-            classes=_class_table(comparison),
-            group_tables=group_tables(comparison),
-            grids=_grids(comparison),
-            cards=cards,
-            missing=missing,
-            dataset_title=dataset_title,
-            swapped=dataset_title(SWAPPED),
-            provenance=_provenance(comparison),
-            style=Markup(_part("style.css")),
-            script=Markup(_part("page.js")),
-        )
+    page = render_page(
+        "page.html",
+        styles=["style.css"],
+        scripts=["page.js"],
+        title=title or "Which shortcuts do these models take?",
+        verdict=judge(comparison),
+        comparison=comparison,
+        table=Markup(format_table(comparison, "html")),
+        reading=reading(comparison),
+        figures=_figures(comparison),
+        classes=_class_table(comparison),
+        group_tables=group_tables(comparison),
+        grids=_grids(comparison),
+        cards=cards,
+        missing=missing,
+        dataset_title=dataset_title,
+        swapped=dataset_title(SWAPPED),
+        provenance=_provenance(comparison),
     )
     write_whole(destination, page.encode("utf-8"))
     return destination
-
-
-def _part(name: str) -> str:
-    return (files("longcut.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _figures(comparison: Comparison) -> dict[str, Markup]:
