@@ -42,7 +42,7 @@ docs: $(READY)
 
 # The lock names versions and no addresses.
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra segment --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra segment --extra export --universal --python-version 3.11 \
 	  --no-emit-index-url --no-header --no-annotate --upgrade -o constraints.txt
 	! grep -nE 'https?://' constraints.txt
 

@@ -15,13 +15,19 @@ from typing import Any
 import audit_networks
 import numpy as np
 import pytest
+import torch
 from command_line import Longcut, Refused
 from made_images import CLASSES, write_images, write_masks
 from PIL import Image
 
+from longcut.engine.run_folder import load_run
 from longcut.evaluation.audit_result import AuditResult
 from longcut.evaluation.kept_scores import KeptScores
+from longcut.evaluation.linear_head import LinearHead
+from longcut.evaluation.linear_probe import Linear
+from longcut.evaluation.results import weights_hash
 from longcut.recipes.audit_changes import CORE
+from longcut.report.auditing import audit as audit_in_memory
 
 pytestmark = pytest.mark.usefixtures("one_process")
 COMMAND = "from longcut.cli import main; main()"
@@ -103,6 +109,30 @@ def test_a_run_of_ours(audit: Audit, finished: Path, masks: Path) -> None:
     assert found.data["classes"] == list(CLASSES)
     assert (found.model["step"], found.model["selection"]) == (2, "last")
     assert {"accuracy", "bg_gap", "ece", "attention_excess"} <= set(values(found))
+
+
+@pytest.mark.parametrize("kind", ["linear", "dfr"])
+def test_a_run_through_a_head_that_it_keeps(
+    kind: str, audit: Audit, run: Path, finished: Path, masks: Path, longcut: Longcut, refused: Refused, tmp_path: Path
+) -> None:
+    data, method = finished / "data", load_run(run).method
+    words = ("--head", kind, "--masks", masks, "--suite", "calibration,attention")
+    line = refused("audit", run, data, "--out", tmp_path / "audit", *words)
+    assert f"yet: fit one with 'longcut {'probe' if kind == 'linear' else 'dfr'} {run} --data DIR'" in line
+    own = audit(f"run:{run}", data, *words[2:])
+    weight = torch.randn(3, 256, generator=torch.Generator().manual_seed(3))
+    LinearHead(Linear(weight, torch.zeros(3)), CLASSES[::-1], weights_hash(method)).save(run, kind)
+    found = audit(f"run:{run}", data, *words)  # in the same folder, where it is another audit
+    assert (own.model["head"], found.model["head"].partition(":")[0]) == ("own", kind)
+    assert own.model["weights_hash"] == found.model["weights_hash"]
+    assert found.effect("attention_excess") is not None
+    assert longcut("evaluate", run, "--head", kind, "--data", data, "--name", "here").code == 0
+    rows = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
+    (row,) = [row for row in rows if (row["metric"], row["class"]) == (f"{kind}_accuracy", None)]
+    assert (row["value"], row["head"]) == (values(found)["accuracy"], found.model["head"])
+    assert (run / "predictions" / f"here{'.dfr' * (kind == 'dfr')}.npz").is_file()
+    in_memory = audit_in_memory(run, data, head=kind, masks=masks, suites=("calibration", "attention"))
+    assert values(in_memory) == values(found)
 
 
 def test_a_net_without_the_classes_goes_without_labels(audit: Audit, tmp_path: Path) -> None:

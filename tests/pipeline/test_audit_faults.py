@@ -287,6 +287,9 @@ def test_wrong_words(photos: Path, masks: Path, wrong: Refused, tmp_path: Path) 
         (["--mapping", tmp_path / "map.csv"], "there is nothing to map: the model names no classes"),
         ([*named, "--mapping", tmp_path / "map.csv"], "which is no class of the model"),
         (["--mapping", tmp_path / "nowhere.csv"], "nowhere.csv does not exist"),
+        (["--head", "linear"], "--head goes with run:DIR, not with audit_networks:mean_colour"),
+        (["--head", "knn"], "'knn' is not one of 'own', 'linear', 'dfr'"),
+        (["--split", "val"], f"{photos} has no split 'val': it has no splits"),
         (["--bias-column", "place"], "class folders, which have no bias to choose"),
     ):
         assert expected in wrong(COLOUR, photos, "--masks", masks, *words)

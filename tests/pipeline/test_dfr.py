@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import SMALL, Longcut, Refused
+from made_audit import made_audit
 from made_biased import NAMES, write_biased
 
 from longcut.engine.settings import parse_value, resolve
 from longcut.evaluation.metrics import measure
+from longcut.evaluation.predictions import Predictions
 from longcut.evaluation.results import Subject, row
 from longcut.recipes.dfr import dfr
 from longcut.recipes.inputs import Inputs
@@ -105,6 +107,37 @@ def test_the_kept_classifier_is_the_one_that_was_measured(run: Path, biased: Pat
     assert accuracy["sum"] == (said == targets)[np.argsort([f"test.npy#{i}" for i in range(36)])].sum()
     assert accuracy["sum"] > 12
     assert sorted(path.name for path in run.iterdir() if path.name.startswith("tmp")) == []
+
+
+def test_the_kept_classifier_is_measured_and_handed_over_as_it_is(
+    run: Path, biased: Path, tmp_path: Path, longcut: Longcut, refused: Refused
+) -> None:
+    words = ("export", run, "--to", "safetensors", "--head", "dfr", "--out", tmp_path / "handed")
+    assert f"has no last layer retrained by DFR yet: fit one with 'longcut dfr {run} --data DIR'" in refused(*words)
+    assert longcut("dfr", run, "--data", biased).code == 0
+    fitted = rows_of(run)
+    assert longcut("evaluate", run, "--data", biased, "--head", "dfr").code == 0
+    for entry in rows_of(run)[len(fitted) :]:
+        (same,) = [row for row in fitted if all(row[key] == entry[key] for key in ("metric", "class", "head"))]
+        assert (same["sum"], same["n"]) == (entry["sum"], entry["n"])
+    told = longcut(*words)
+    assert told.code == 0, told.err
+    card = (tmp_path / "handed" / "MODEL_CARD.md").read_text("utf-8")
+    assert "classified by its last layer, retrained by DFR." in card
+    assert "| DFR: " in card.partition("## Figures")[2].partition("## Audit")[0]
+    weights = tmp_path / "handed" / "model.safetensors"
+    assert longcut("evaluate", weights, "--data", biased, "--out", tmp_path / "other").code == 0
+    ours, theirs = (
+        Predictions.load(f / "predictions" / n) for f, n in ((run, "test.dfr.npz"), (tmp_path / "other", "test.npz"))
+    )
+    assert ours.paths == theirs.paths
+    np.testing.assert_allclose(theirs.logits, ours.logits, rtol=1e-4, atol=1e-5)
+    model, _ = open_model(str(run))
+    with np.load(run / "dfr_head.npz") as arrays:
+        expected = ours.features.astype(np.float32) @ arrays["weight"].T + arrays["bias"]
+    np.testing.assert_allclose(ours.logits, expected, rtol=1e-2, atol=1e-2)
+    made_audit(tmp_path / "audit", model={"weights_hash": model.subject.weights_hash})
+    assert "of another head (own) than the one exported (dfr:" in refused(*words, "--audit", tmp_path / "audit")
 
 
 def test_the_test_split_has_no_part_in_the_fit(run: Path, biased: Path, tmp_path: Path) -> None:

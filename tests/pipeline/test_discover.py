@@ -323,6 +323,7 @@ def few(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
         ({}, (), "holds no images"),
         ({"a": 9, "b": 9}, ("--limit", 3), "limit is 3: at least 2 images of each of 2 classes are needed"),
         ({"a": 9, "b": 9}, ("--split", "val", "--folds", 1), "--folds 1"),
+        ({"a": 9, "b": 9}, ("--split", "val"), "{root} has no split 'val': it has no splits; name none"),
         ({"a": 9, "b": 9}, ("--masks", "{root}/masks"), "is no folder of masks"),
         ({"a": 9, "b": 9}, ("--out", "{root}/out"), "lies inside {root} and would be read as its images"),
     ],

@@ -171,6 +171,26 @@ def test_groups(arrays: Any) -> None:
     assert named.effect("bias_gap") is None
 
 
+def test_columns_of_a_folder_that_has_several(arrays: Any, tmp_path: Path) -> None:
+    (tmp_path / "img_align_celeba").mkdir()
+    rows = [f"{i:06}.png {2 * (i % 2) - 1} {2 * (i // 2 % 2) - 1} {2 * (i // 6) - 1}" for i in range(12)]
+    for row, pixels in zip(rows, arrays[0], strict=True):
+        Image.fromarray(pixels).save(tmp_path / "img_align_celeba" / row.split()[0])
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["12", "Blond_Hair Male Smiling", *rows]))
+    splits = [f"{row.split()[0]} {2 * (row[5] != '3')}" for row in rows]
+    (tmp_path / "list_eval_partition.txt").write_text("\n".join(splits))
+    audit = partial(longcut.audit, lambda x: mean_colour(x)[:, :2], tmp_path, suites="groups", image_size=SIDE, **PLAIN)
+    found = audit("Male", bias="Smiling")
+    assert {(row["target"], row["bias"]) for row in found.groups} == {
+        (target, bias) for target in ("not Male", "Male") for bias in ("not Smiling", "Smiling")
+    }
+    assert {"bias_aligned", "bias_conflicting", "bias_gap"} <= {effect.name for effect in found.effects}
+    assert {row["target"] for row in audit(split="test").groups} == {"not Blond_Hair", "Blond_Hair"}
+    assert found.data["n"] == 11
+    with pytest.raises(ValueError, match="has no attribute 'Mail': it has Male"):
+        audit("Mail")
+
+
 def test_many_numbered_classes_stay_in_order(arrays: Any) -> None:
     """Also those from ten on, which come before two in the alphabet."""
     pixels, _, targets = arrays
@@ -382,6 +402,9 @@ def test_targets_that_are_none(targets: Any, message: str, tmp_path: Path) -> No
         ({"masks": "masks"}, "give an array of masks for an array of images"),
         ({"images": "nowhere", "targets": None}, "nowhere does not exist"),
         ({"images": "photos"}, "photos says itself what its images are"),
+        ({"split": "val"}, "split='val' goes with a folder"),
+        ({"head": "linear"}, "head='linear' goes with run:DIR, whose folder holds it, not with a network"),
+        ({"model": "predictions:said.csv", "mean": (0.5, 0.5, 0.5)}, "--mean goes with a model"),
         ({"images": "photos", "targets": None, "masks": IMAGES[..., 0]}, "the masks of photos are a folder too"),
         ({"images": ["nowhere/a.png", "nowhere/b.png"], "targets": [0, 1]}, "cannot read .*nowhere/a.png"),
         ({"images": ["a.png"] * 4, "masks": IMAGES[..., 0]}, "an array of masks goes with an array of images"),

@@ -39,7 +39,6 @@ def test_class_folders(tmp_path: Path) -> None:
     assert len(images) == 6
     assert images.bias is images.masks is images.boxes is None
     assert splits_of(tmp_path) == ()
-    assert read_images(tmp_path, "train").paths == images.paths
 
 
 def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:
@@ -240,7 +239,17 @@ def test_splits_of_a_table_share_classes_and_rows_without_one(tmp_path: Path) ->
     assert val.bias is not None
     assert (train.bias.tolist(), val.bias.tolist()) == ([0, 0], [1, 0])
     table.write_text("path,target,split\n1.png,x,train\n")
-    assert refusal(table, "val") == f"{table} has no row of the split 'val'"
+    assert refusal(table, "val") == f"{table} has no split 'val': it has train"
+
+
+def test_a_set_without_splits_has_not_the_one_that_is_named(tmp_path: Path) -> None:
+    told = "has no split 'val': it has no splits; name none, and all of its images are taken"
+    table = tmp_path / "images.csv"
+    table.write_text("path,target\n1.png,x\n")
+    for root in (fill(tmp_path / "classes", "cat/1.png", "dog/2.png"), fill(tmp_path / "flat", "1.png"), table):
+        assert splits_of(root) == ()
+        assert refusal(root, "val") == f"{root} {told}"
+        assert refusal(root, "val", labelled=False) == f"{root} {told}"
 
 
 def test_numbers_as_classes_are_sorted_as_numbers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes do not outlive the process that they work for."""
+"""Worker processes do not outlive the process that they work for, and do not run its script again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from made_images import write_images
 
 SCRIPT = """
 import os, sys, time
@@ -20,6 +22,32 @@ def work(item):
 if __name__ == "__main__":
     list(map_items(work, range(64), workers=2))
 """
+
+UNGUARDED = """
+import sys
+from pathlib import Path
+
+print("begun")
+
+from longcut.data.pool import map_items
+from longcut.engine.settings import resolve
+from longcut.recipes.inputs import Inputs
+from longcut.recipes.training import train_run
+
+print(sum(map_items(abs, range(-8, 0), workers=2)))
+few = {"backbone.name": "convnet5", "image_size": 32, "steps": 1, "batch_size": 6, "workers": 1, "cache": "memory"}
+train_run(resolve("base_small", few), Inputs(Path("photos")), Path("run"))
+print(Path(__file__).name, len(Path("run/log.jsonl").read_text().splitlines()))
+"""
+
+
+def test_workers_do_not_run_a_script_again(tmp_path: Path) -> None:
+    """It has no `if __name__ == "__main__"`: neither a pool's nor a training run's processes import it."""
+    write_images(tmp_path / "photos", count=2)
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    ended = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == ["begun", "36", "script.py 1"]
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:

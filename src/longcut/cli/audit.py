@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from longcut.cli.heads import HeadOption
 from longcut.cli.output import say, stop_where
 
 _MODELS = (
@@ -32,6 +33,7 @@ def audit(
         str | None, typer.Option("--weights", help="A local file of weights, or none for random ones.")
     ] = None,
     selection: Annotated[str, typer.Option("--selection", help="Which of a run's checkpoints.")] = "last",
+    head: HeadOption = "own",
     image_size: Annotated[int | None, typer.Option("--image-size", min=1, help="Side that the model sees.")] = None,
     mean: Annotated[str | None, typer.Option("--mean", help="Of the model's pixels, such as 0.5,0.5,0.5.")] = None,
     std: Annotated[str | None, typer.Option("--std", help="Of the model's pixels, such as 0.5,0.5,0.5.")] = None,
@@ -93,6 +95,7 @@ def audit(
         arch=arch,
         weights=weights,
         selection=selection,
+        head=head,
         image_size=image_size,
         mean=_triple(mean, "--mean"),
         std=_triple(std, "--std"),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from longcut.cli.heads import HeadOption
 from longcut.cli.output import say
 
 
@@ -22,9 +23,7 @@ def export(
     selection: Annotated[
         str, typer.Option("--selection", help="Which checkpoint: last, best_val, best_val_group or best_test.")
     ] = "last",
-    head: Annotated[
-        Literal["own", "linear"], typer.Option("--head", help="The run's own head, or linear: the probe fitted on it.")
-    ] = "own",
+    head: HeadOption = "own",
     audit: Annotated[
         Path | None, typer.Option("--audit", help="Folder of an audit of these weights, for the model card.")
     ] = None,

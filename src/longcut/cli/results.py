@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longcut.cli.heads import HeadOption
 from longcut.cli.output import say, stop_where
 
 if TYPE_CHECKING:
     from longcut.recipes.models import Model
 
-Head = Literal["own", "linear"]
 Runs = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Folders of runs that were evaluated, or of audits.")
 ]
@@ -38,7 +38,7 @@ def evaluate(
             "--selection", help="Which checkpoint: last, best_val, best_val_group, best_test, or all that were kept."
         ),
     ] = "last",
-    head: Annotated[Head, typer.Option("--head", help="A run's own head, or linear: the probe fitted on it.")] = "own",
+    head: HeadOption = "own",
     adversarial: Annotated[bool, typer.Option("--adversarial", help="Also try adversarial backgrounds.")] = False,
     consistency_with: Annotated[
         str | None, typer.Option("--consistency-with", metavar="MODEL", help="Measure error consistency with it.")
@@ -72,7 +72,7 @@ def evaluate(
     of_suites = {"mapping": mapping, "only": only, "extra": extra, "limit": limit is not None}
     _check_apart(of_suites if suite is None else plain, "needs --suite" if suite is None else "is none of --suite's")
     _check_apart({"adversarial": adversarial and consistency_with}, "does not go with --consistency-with")
-    single = {"suite": suite, "consistency-with": consistency_with, "head": head == "linear"}
+    single = {"suite": suite, "consistency-with": consistency_with, "head": head != "own"}
     _check_apart(single if selection == "all" else {}, "is of one checkpoint: name it with --selection")
     rules = kept_selections(model) if selection == "all" else [selection]
     found = [

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.arrays import split_member
 from longcut.data.layouts import LayoutOptions, Samples, find_layout, folders, read_layout
+from longcut.data.layouts.samples import no_split
 from longcut.data.tables import read_boxes
 
 
@@ -150,8 +151,7 @@ def read_images(
         root: a folder with class folders, a folder with splits (`train`, `val`, ...) that hold class folders, a flat
             folder of images (then there are no classes), a CSV `path,target[,split,bias,mask,x1,y1,x2,y2]`, a folder
             that holds one as `images.csv`, or a public set with bias labels in one of `longcut.data.layouts`.
-        split: which split; None reads all. Class folders without splits are taken for whichever split is named.
-            `val` and `valid` are the same.
+        split: which split; None reads all. `val` and `valid` are the same.
         labelled: False takes every image below the root, or the split, at any depth, as one without a class.
         only: the classes to read, of all that there are; all where None.
         classes: class order to hold to, as the training split fixed it; sorted where None.
@@ -160,7 +160,8 @@ def read_images(
         options: what to read of a layout that holds several targets, biases or severities.
 
     Raises:
-        ValueError: nothing is there, or the classes are not the ones asked for; says which and how to go on.
+        ValueError: nothing is there, there is no such split, or the classes are not the ones asked for; says which and
+            how to go on.
     """
     root = Path(root)
     images = _of_split(read_samples(root, split, labelled=labelled, options=options), split, root)
@@ -245,11 +246,9 @@ def _of_split(samples: Samples, split: str | None, root: Path) -> ImageSet:
     images = images_of(samples)
     if split is None:
         return images
-    chosen = in_split(samples, split)
-    if not chosen.any() and root.is_file():
-        raise ValueError(f"{root} has no row of the split {split!r}")
-    if not chosen.any():
-        raise ValueError(f"{root} has no split {split!r}: it has {', '.join(split_names(samples))}")
+    known, chosen = split_names(samples), in_split(samples, split)
+    if not known or not chosen.any():
+        raise ValueError(no_split(root, split, known))
     return _with_known_bias(images.select(chosen))
 
 

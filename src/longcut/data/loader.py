@@ -18,6 +18,7 @@ from longcut.core import Batch
 from longcut.core.method import Fetch
 from longcut.data.batches import TrainingData
 from longcut.data.pool import start_forkserver
+from longcut.data.script_main import main_not_imported
 from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 
 _ONE_ROW = 2**14  # values of an image that is normalised as one row, 73 px
@@ -88,9 +89,7 @@ class BatchLoader:
         if not self._workers and self._device.type == "cpu":
             # Torch's loader has nothing to add here, and takes longer for a batch of small images than making it does.
             return (self._data[key] for key in self._keys)
-        if self._workers:
-            start_forkserver()
-        return DataLoader(
+        loader = DataLoader(
             self._data,
             sampler=self._keys,
             batch_size=None,
@@ -100,6 +99,10 @@ class BatchLoader:
             multiprocessing_context="forkserver" if self._workers else None,
             generator=torch.Generator(),  # else each new iterator draws from the global one, and a resumed run differs
         )
+        with main_not_imported(type(self._data).__module__):
+            if self._workers:
+                start_forkserver()
+            return iter(loader)
 
     def _batch(self, tensors: dict[str, Tensor]) -> Batch:
         for name in ("images", "composites"):

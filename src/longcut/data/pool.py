@@ -17,6 +17,8 @@ from typing import Any, Literal, TypeVar
 
 import cv2
 
+from longcut.data.script_main import main_not_imported
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Engine = Literal["pool", "ray"]
@@ -77,12 +79,15 @@ def _in_process(function: Callable[[Item], Result], items: Sequence[Item]) -> Ge
 
 
 def _on_pool(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Generator[Result]:
-    executor = ProcessPoolExecutor(workers, mp_context=_context(_module_of(function)), initializer=_start_worker)
+    module = _module_of(function)
+    with main_not_imported(module):
+        executor = ProcessPoolExecutor(workers, mp_context=_context(module), initializer=_start_worker)
     chunks = _chunks(items)
     pending: deque[Future[list[Any]]] = deque()
     try:
         for chunk in chunks:
-            pending.append(executor.submit(_map_chunk, function, chunk))
+            with main_not_imported(module):
+                pending.append(executor.submit(_map_chunk, function, chunk))
             if len(pending) >= workers * _AHEAD:
                 yield from pending.popleft().result()
         while pending:

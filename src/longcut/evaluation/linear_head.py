@@ -1,4 +1,4 @@
-"""A linear probe kept beside its encoder, so that the two can be measured as a classifier."""
+"""A last layer kept beside the encoder that it was fitted on, so that the two are a classifier."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from longcut.data.decoding import write_whole
+from longcut.evaluation.heads import KEPT
 from longcut.evaluation.linear_probe import Linear
-
-FILE = "linear_head.npz"
+from longcut.evaluation.results import weights_hash as hash_of
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class LinearHead:
     weights_hash: str
     """Of the encoder."""
 
-    def save(self, folder: Path, file: str = FILE) -> None:
-        """Write it into a run's folder, whole or not at all."""
+    def save(self, folder: Path, kind: str = "linear") -> None:
+        """Write it into a run's folder, whole or not at all; `kind` is a key of `heads.KEPT`."""
         stream = io.BytesIO()
         np.savez(
             stream,
@@ -37,31 +37,32 @@ class LinearHead:
             classes=np.array(self.classes, np.str_),
             weights_hash=np.array(self.weights_hash),
         )
-        write_whole(folder / file, stream.getvalue())
+        write_whole(folder / KEPT[kind].file, stream.getvalue())
 
     @classmethod
-    def load(cls, folder: Path, weights_hash: str) -> LinearHead:
+    def load(cls, folder: Path, weights_hash: str, kind: str = "linear") -> LinearHead:
         """Read what `save` wrote.
 
         Raises:
             ValueError: there is none, or it belongs to other weights.
         """
-        file = folder / FILE
+        kept = KEPT[kind]
+        file = folder / kept.file
         if not file.is_file():
-            raise ValueError(f"{folder} has no linear probe yet: fit one with 'longcut probe {folder} --data DIR'")
+            raise ValueError(f"{folder} has no {kept.title} yet: fit one with '{kept.command} {folder} --data DIR'")
         with np.load(file) as arrays:
             linear = Linear(torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"]))
             head = cls(linear, tuple(map(str, arrays["classes"])), str(arrays["weights_hash"]))
         if head.weights_hash != weights_hash:
             raise ValueError(
-                f"the linear probe in {folder} was fitted on other weights: fit it again with "
-                f"'longcut probe {folder} --data DIR'"
+                f"the {kept.title} in {folder} was fitted on other weights: fit it again with "
+                f"'{kept.command} {folder} --data DIR'"
             )
         return head
 
 
 class ProbedEncoder(nn.Module):
-    """An encoder with a linear probe for its classifier.
+    """An encoder with a last layer that was fitted on its features.
 
     Args:
         encoder: gives features by its `encode`.
@@ -89,3 +90,7 @@ class ProbedEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Class logits of the images."""
         return self.classify(self.encode(images))
+
+    def name(self, kind: str) -> str:
+        """What results call the head: its kind, a key of `heads.KEPT`, and a hash of the encoder with it."""
+        return f"{kind}:{hash_of(self).removeprefix('sha256:')[:16]}"

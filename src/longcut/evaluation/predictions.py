@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.data.decoding import write_whole
+from longcut.evaluation.heads import OWN, kind_of
 
 
-def predictions_name(dataset: str, selection: str) -> str:
-    """What the file of a checkpoint's predictions is called, without its suffix; the last step's has no mark."""
-    return dataset if selection == "last" else f"{dataset}.{selection}"
+def predictions_name(dataset: str, selection: str, head: str = OWN) -> str:
+    """What the file of a checkpoint's predictions is called, without its suffix; the last step's has no mark.
+
+    Those through a last layer that DFR retrained lie beside the model's own, those through a probe in their place, as
+    it is the only head of an encoder without classes.
+    """
+    name = dataset if selection == "last" else f"{dataset}.{selection}"
+    return f"{name}.dfr" if kind_of(head) == "dfr" else name
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from torch import nn
 
 from longcut import __version__
 from longcut.data.decoding import write_whole
+from longcut.evaluation.heads import OWN, kind_of
 from longcut.evaluation.metrics import Measure
-
-OWN = "own"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def row(
     What was measured through another head than the model's own is called after its kind: `linear_<metric>`, as a linear
     probe's own accuracy is, and `dfr_<metric>`.
     """
-    kind = subject.head.partition(":")[0]
+    kind = kind_of(subject.head)
     return {
         "metric": metric if kind == OWN else f"{kind}_{metric}",
         "dataset": dataset,

@@ -15,22 +15,24 @@ from torch import Tensor, nn
 from longcut.attribution.class_activation import evaluation_mode
 from longcut.data.decoding import image_size
 from longcut.data.image_set import ImageSet, read_images
+from longcut.data.layouts import LayoutOptions
 from longcut.engine.launch import find_device
 from longcut.evaluation.audit_result import AuditResult
 from longcut.evaluation.foreign_models import read_network
+from longcut.evaluation.heads import OWN
 from longcut.evaluation.results import weights_hash
 from longcut.recipes.audit import run_audit
 from longcut.recipes.audit_arrays import image_set, is_array, with_bias, with_targets
 from longcut.recipes.audit_folder import GIVEN, check_folder
 from longcut.recipes.audit_predictions import audit_predictions
 from longcut.recipes.audit_preparing import AuditOptions
+from longcut.recipes.auditing import check_unsaid
 from longcut.recipes.models import Model, open_model
 from longcut.recipes.opening.configuration import assumed, module_configuration
 from longcut.recipes.opening.found import Found
 from longcut.recipes.opening.model import ModelOptions
 from longcut.recipes.opening.sources import PREDICTIONS
 from longcut.recipes.reading import measured_split
-from longcut.recipes.script_main import main_not_imported
 
 Network = Callable[[Tensor], Any]
 
@@ -45,6 +47,7 @@ def audit_given(
     masks: Any = None,
     bias: Any = None,
     classes: Sequence[str] | None = None,
+    split: str | None = None,
     said: ModelOptions | None = None,
 ) -> AuditResult:
     """Audit a model, of whatever kind, on images, of whatever kind.
@@ -53,41 +56,56 @@ def audit_given(
         model: a name as `open_model` takes it, `predictions:FILE.csv`, an opened one, a module, or a function from
             normalised images to scores.
         images: a folder as `read_images` reads it, or what `audit_arrays.image_set` takes.
-        targets: as `audit_arrays.with_targets` takes them; None for a folder, and without labels.
+        targets: as `audit_arrays.with_targets` takes them, or None; for a folder the name of their column, where its
+            layout has several.
         out: folder of the audit.
         options: what is asked for.
         masks: as `audit_arrays.image_set` takes them, or a folder; where None GrabCut's.
-        bias: as `audit_arrays.with_bias` takes it.
+        bias: as `audit_arrays.with_bias` takes it, or None; for a folder the name of its column.
         classes: names of the model's classes, in the order of its scores, where it names none.
-        said: of the model's images.
+        split: of a folder; where None as `measured_split` chooses it.
+        said: of the model.
 
     Raises:
         ValueError: something of that is none, or does not go with the rest.
     """
     check_folder(out)
-    if isinstance(images, str | Path) and any(given is not None for given in (targets, bias)):
-        raise ValueError(f"{images} says itself what its images are: targets and bias go with a list or an array")
+    said = said or ModelOptions()
     if isinstance(masks, str | Path):
         options, masks = replace(options, masks=Path(masks)), None
-    found = _images(images, masks, out, options)
+    if isinstance(images, str | Path):
+        found = _of_folder(Path(images), targets, bias, masks, split)
+        targets = bias = None
+    else:
+        found = _of_memory(images, masks, split, out, options)
     if isinstance(model, str) and model.startswith(PREDICTIONS):
+        check_unsaid(vars(said))
         found = _labelled(found, targets, bias, tuple(classes or ()))
         return audit_predictions(Path(model.removeprefix(PREDICTIONS)), found, out, options)
     side = min(image_size(found.root / found.paths[0])) if is_array(images) else None
-    with _opened(model, said or ModelOptions(), side, out) as opened:
+    with _opened(model, said, side, out) as opened:
         opened = _with_names(opened, classes, numbered=targets is not None)
-        with main_not_imported():
-            return run_audit(opened, _labelled(found, targets, bias, opened.classes), out, options)
+        return run_audit(opened, _labelled(found, targets, bias, opened.classes), out, options)
 
 
-def _images(images: Any, masks: Any, out: Path, options: AuditOptions) -> ImageSet:
-    if not isinstance(images, str | Path):
-        if is_array(images) and options.masks is not None:
-            raise ValueError(f"{options.masks} has masks of files: give an array of masks for an array of images")
-        return image_set(images, masks, out / GIVEN)
+def _of_memory(images: Any, masks: Any, split: str | None, out: Path, options: AuditOptions) -> ImageSet:
+    if split is not None:
+        raise ValueError(f"split={split!r} goes with a folder: a list or an array has no splits")
+    if is_array(images) and options.masks is not None:
+        raise ValueError(f"{options.masks} has masks of files: give an array of masks for an array of images")
+    return image_set(images, masks, out / GIVEN)
+
+
+def _of_folder(folder: Path, target: Any, bias: Any, masks: Any, split: str | None) -> ImageSet:
     if masks is not None:
-        raise ValueError(f"the masks of {images} are a folder too, a tree like it")
-    return read_images(Path(images), measured_split(Path(images)) or None)
+        raise ValueError(f"the masks of {folder} are a folder too, a tree like it")
+    if any(not isinstance(column, str | None) for column in (target, bias)):
+        raise ValueError(
+            f"{folder} says itself what its images are: targets and bias are names of its columns, or go with a list "
+            "or an array"
+        )
+    layout = LayoutOptions(target=target, bias=bias)
+    return read_images(folder, split or measured_split(folder, layout) or None, options=layout)
 
 
 def _labelled(images: ImageSet, targets: Any, bias: Any, classes: tuple[str, ...]) -> ImageSet:
@@ -110,9 +128,10 @@ def _with_names(model: Model, classes: Sequence[str] | None, *, numbered: bool) 
 def _opened(model: Any, said: ModelOptions, side: int | None, out: Path) -> Iterator[Model]:
     """The model, in evaluation mode and on the device meanwhile."""
     if isinstance(model, str | Path):
-        size, mean, std = said.image_size, said.mean, said.std
-        opened, _ = open_model(str(model), image_size=size, mean=mean, std=std, out=out, or_random=True)
+        opened, _ = open_model(str(model), out=out, **vars(replace(said, or_random=True)))
         yield opened
+    elif said.head != OWN:
+        raise ValueError(f"head={said.head!r} goes with run:DIR, whose folder holds it, not with a network")
     elif isinstance(model, Model):
         seen = said.preprocess(model.preprocessing)
         with _ready(model.network):

@@ -85,6 +85,7 @@ def about_model(model: Model) -> dict[str, Any]:
         "selection": subject.selection,
         "starting_weights": subject.starting_weights,
         "weights_hash": subject.weights_hash,
+        "head": subject.head,
         "num_classes": model.num_classes,
         "image_size": model.image_size,
         "crop": model.crop,

@@ -60,14 +60,21 @@ def audit_named(
     options = options or AuditOptions()
     images = read_images(folder, split or measured_split(folder, layout) or None, options=layout)
     if name.startswith(PREDICTIONS):
-        _check_unsaid(opening)
+        check_unsaid(opening)
         return audit_predictions(Path(name.removeprefix(PREDICTIONS)), images, out, options, say=say)
     model, _ = open_model(name, out=out, or_random=True, **opening)
     return run_audit(model, images, out, options, say=say)
 
 
-def _check_unsaid(opening: Mapping[str, Any]) -> None:
-    """Refuse what says something of a model where there is none."""
+def check_unsaid(opening: Mapping[str, Any]) -> None:
+    """Refuse what says something of a model where there is none.
+
+    Args:
+        opening: values of `ModelOptions` by name.
+
+    Raises:
+        ValueError: one is not as it is where nothing is said.
+    """
     for option, value in opening.items():
         if value != getattr(ModelOptions(), option):
             raise ValueError(f"--{option.replace('_', '-')} goes with a model, and {PREDICTIONS}FILE.csv names none")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.evaluation.corruption_error import SEVERITIES, mean_accuracy, mean_corruption_error
+from longcut.evaluation.heads import measure_of
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import Subject, row
 from longcut.recipes.array_files import write_arrays
@@ -130,6 +131,6 @@ def missing_note(cells: Mapping[tuple[str, int], Cell], names: Sequence[str]) ->
 
 def mean_line(rows: Sequence[Mapping[str, Any]], dataset: str) -> str:
     """The means over all, for the person."""
-    found = {entry["metric"].removeprefix("linear_"): entry["value"] for entry in rows if entry["dataset"] == dataset}
+    found = {measure_of(entry["metric"]): entry["value"] for entry in rows if entry["dataset"] == dataset}
     mce = f", mCE {found['mce']:.1%}" if "mce" in found else ""
     return f"mean over all: {found['accuracy']:.1%}{mce}"

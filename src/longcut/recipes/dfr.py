@@ -13,14 +13,12 @@ from longcut.evaluation.collect import predictions_of
 from longcut.evaluation.last_layer import INVERSE_STRENGTHS, Grouped, Retrained, retrain_last_layer
 from longcut.evaluation.linear_head import LinearHead, ProbedEncoder
 from longcut.evaluation.predictions import Predictions
-from longcut.evaluation.results import Subject, append_rows, weights_hash
+from longcut.evaluation.results import Subject, append_rows
 from longcut.recipes.frozen import Frozen, frozen_features
 from longcut.recipes.group_rows import group_lines, group_rows
 from longcut.recipes.models import Model
 from longcut.recipes.reading import Say, accuracy_rows
 from longcut.recipes.retraining_sets import check_groups, read_sets
-
-HEAD = "dfr_head.npz"
 
 
 def dfr(
@@ -111,9 +109,8 @@ def _told(found: Retrained, fitted: Frozen, judging: Frozen | None) -> str:
 def _keep(model: Model, found: Retrained, classes: tuple[str, ...], out: Path) -> Subject:
     """Write the classifier into `out`; what is measured with it."""
     head = LinearHead(found.linear, classes, model.subject.weights_hash)
-    head.save(out, HEAD)
-    digest = weights_hash(ProbedEncoder(model.network, head)).removeprefix("sha256:")
-    return replace(model.subject, head=f"dfr:{digest[:16]}")
+    head.save(out, "dfr")
+    return replace(model.subject, head=ProbedEncoder(model.network, head).name("dfr"))
 
 
 def _predictions(found: Retrained, measured: Frozen) -> Predictions:

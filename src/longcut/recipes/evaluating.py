@@ -9,6 +9,7 @@ from typing import Any
 from longcut.data.layouts import LayoutOptions
 from longcut.data.store import Store
 from longcut.evaluation.background_challenge import variants_in
+from longcut.evaluation.heads import measure_of
 from longcut.evaluation.predictions import Predictions, predictions_name
 from longcut.evaluation.results import append_rows
 from longcut.recipes.challenge import ADVERSARIAL, adversarial_row, pair_rows
@@ -98,7 +99,8 @@ def evaluate_all(
             say(f"{label}: {line}")
         for model, predictions, so_far in zip(models, said, collected, strict=True):
             so_far[label] = predictions, store.digest
-            predictions.save(out / "predictions" / f"{predictions_name(label, model.subject.selection)}.npz")
+            file = predictions_name(label, model.subject.selection, model.subject.head)
+            predictions.save(out / "predictions" / f"{file}.npz")
             found = accuracy_rows(model.subject, label, predictions, about)
             found += group_rows(model.subject, label, predictions, about)
             say(_told(label, found, model.subject.selection if len(models) > 1 else ""))
@@ -143,7 +145,7 @@ def _predict_each(models: Sequence[Model], networks: Sequence[Any], store: Store
 
 def _told(label: str, rows: Sequence[Mapping[str, Any]], rule: str) -> str:
     """The main figures, for the person."""
-    values = {entry["metric"].removeprefix("linear_"): entry["value"] for entry in rows if entry["class"] is None}
+    values = {measure_of(entry["metric"]): entry["value"] for entry in rows if entry["class"] is None}
     told = f"{label} ({rule})" if rule else label
     told += f": {values['accuracy']:.1%} of {rows[0]['n']}"
     if "unbiased" in values:

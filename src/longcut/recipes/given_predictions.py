@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.data.image_set import ImageSet
+from longcut.data.layouts.samples import some
 from longcut.data.tables import columns_of, read_cells
 
 Say = Callable[[str], None]
-_SHOWN = 3
 _PLAIN = ("path", "prediction", "confidence")
 _ROUNDING = 0.01
 
@@ -62,13 +62,13 @@ def read_predictions(
             found[at] = row
     missing = [path for at, path in enumerate(images.paths) if at not in found]
     if missing:
-        also = f"; {len(unknown)} of its lines are about other images: {_first(unknown)}" if unknown else ""
+        also = f"; {len(unknown)} of its lines are about other images: {some(unknown)}" if unknown else ""
         raise ValueError(
             f"{file} has no prediction of {len(missing)} of {len(images)} images in {images.root}: "
-            f"{_first(missing)}{also}"
+            f"{some(missing)}{also}"
         )
     if unknown:
-        say(f"{file}: {len(unknown)} lines are about none of the images in {images.root}: {_first(unknown)}")
+        say(f"{file}: {len(unknown)} lines are about none of the images in {images.root}: {some(unknown)}")
     rows = [found[at] for at in range(len(images))]
     confidence = np.array([row.confidence for row in rows], np.float32)
     return np.array([row.place for row in rows], np.int64), None if np.isnan(confidence).any() else confidence
@@ -122,9 +122,9 @@ def _check_classes(file: Path, named: Sequence[tuple[int, str]], place: Mapping[
     if not first:
         raise ValueError(f"{file}, line {line}: prediction is empty")
     near = difflib.get_close_matches(first, place, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"the classes are {_first(list(place))}"
+    hint = f"did you mean {near[0]!r}?" if near else f"the classes are {some(list(place))}"
     raise ValueError(
-        f"{file} predicts {len(unknown)} classes that the images have not: {_first(list(unknown))} "
+        f"{file} predicts {len(unknown)} classes that the images have not: {some(list(unknown))} "
         f"(line {line} for one); {hint}"
     )
 
@@ -160,7 +160,3 @@ def _place(path: str, places: Mapping[str, int], shared: Mapping[str, int], file
             f"{file}, line {line}: {shared[written]} images are called {written}: give paths relative to their folder"
         )
     return None
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from longcut.engine.run_folder import kept_checkpoints
 from longcut.evaluation.foreign_outputs import Claim
-from longcut.recipes.opening.model import Head, Model, ModelOptions, Triple
+from longcut.evaluation.heads import Head
+from longcut.recipes.opening.model import Model, ModelOptions, Triple
 from longcut.recipes.opening.sources import open_source, source_of
 
 __all__ = ["Head", "Model", "ModelOptions", "folder_name", "kept_selections", "open_model"]
@@ -34,7 +35,8 @@ def open_model(
             (`FILE.safetensors`, `FILE.pt`) with `arch`, `onnx:FILE`, or `package.module:callable` for a
             `torch.nn.Module`, what makes one, or a function from normalised images `[b, 3, h, w]` to scores `[b, n]`.
         selection: which of a run's checkpoints.
-        head: what classifies a run's features: its own head, or the linear probe that `longcut probe` fitted.
+        head: what classifies a run's features: its `own` head, the `linear` probe that `longcut probe` fitted, or the
+            last layer that `longcut dfr` retrained.
         weights: for `timm:NAME` and `torchvision:NAME`, a local file, or `none` for random ones; their own where None.
         arch: of a weights file: a name of timm's, `torchvision:NAME`, or a backbone of longcut's.
         class_names: text file with the name of a class on each line, in the order of the scores.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longcut.evaluation.audit_result import AuditResult
+from longcut.evaluation.heads import OWN, Head
 from longcut.report.audit_page import FILE, write_audit_page
 from longcut.report.audit_summary import format_audit
 
@@ -45,8 +46,10 @@ def audit(
     *,
     masks: Any = None,
     bias: Any = None,
+    split: str | None = None,
     suites: str | Sequence[str] = "core",
     classes: Sequence[str] | None = None,
+    head: Head = OWN,
     out: str | Path | None = None,
     image_size: int | None = None,
     mean: Triple | None = None,
@@ -70,13 +73,18 @@ def audit(
             `longcut.recipes.models.open_model` opens. A module is in evaluation mode meanwhile.
         images: a folder, in class folders or not; a list of files; uint8 `[s, h, w, 3]`, or floats `[s, 3, h, w]` of 0
             to 1 that are not normalised yet, of numpy or torch.
-        targets: `[s]` numbers of the model's classes, or their names; None for a folder. Without any, it is measured
-            how often predictions move.
+        targets: `[s]` numbers of the model's classes, or their names. A folder says them itself; of one whose layout
+            has several, such as CelebA, this is the name of the column. Without any, it is measured how often
+            predictions move.
         masks: foreground masks: a folder, a tree like the images'; for arrays `[s, h, w]`; or a list of files. Where
             None they are made with GrabCut.
-        bias: `[s]` numbers or names of a spurious attribute, for accuracy by groups; None for a folder.
+        bias: `[s]` numbers or names of a spurious attribute, for accuracy by groups; -1 or "" where it is not known. A
+            number goes with the class of that number, a name with the class of that name, where there are no more of
+            them than classes. For a folder the name of a column, likewise.
+        split: of a folder; where None `test`, else `val` or `train`.
         suites: `core`, `all`, or names of suites.
         classes: names of the model's classes, in the order of its scores.
+        head: of a run: its `own`, or the `linear` probe or the last layer of `dfr` that its folder holds.
         out: folder of the page, the numbers and the pictures; what was done there is not done again. Where None, one
             that goes when the result goes.
         image_size: side of the square that the model sees; where None and the model does not say it, that of the
@@ -107,7 +115,8 @@ def audit(
             masks=masks,
             bias=bias,
             classes=classes,
-            said=ModelOptions(image_size=image_size, mean=mean, std=std),
+            split=split,
+            said=ModelOptions(head=head, image_size=image_size, mean=mean, std=std),
         )
         result = Audit(**{field.name: getattr(found, field.name) for field in fields(found)})
         result.folder = folder

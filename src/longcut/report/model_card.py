@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from longcut.evaluation.audit_result import AuditResult
+from longcut.evaluation.heads import OWN, kind_of
 from longcut.recipes.exporting.about import RESIZE, About
 from longcut.report.audit_words import amount, facts, interval
 from longcut.report.card_snippets import snippet
@@ -20,7 +21,11 @@ _MARKUP = re.compile(
     r"[^\w\s,%/()'.:\u2013\u2019-]|(?<!\w)[-_.]|[-_](?!\w)|:(?=/)|(?<=www)\.|(?<=\d)[.)](?=\s|$)", re.IGNORECASE
 )
 """What Markdown or HTML could read as markup: all but words and what joins them, but for links and numbered lists."""
-_HEADS = {"own": "its own last layer", "linear": "a linear probe on its features"}
+_HEADS = {
+    "own": "its own last layer",
+    "linear": "a linear probe on its features",
+    "dfr": "its last layer, retrained by DFR",
+}
 _LIBRARIES = {"timm": "timm", "torchvision": "torchvision", "onnx": "ONNX Runtime", "safetensors": "PyTorch"}
 
 
@@ -33,7 +38,7 @@ def model_card(about: About, rows: Sequence[Row] = (), audit: AuditResult | None
         audit: of the same weights.
 
     Raises:
-        ValueError: the audit is of other weights.
+        ValueError: the audit is of other weights, or of another head.
     """
     _check_weights(about, audit)
     sections = {
@@ -65,11 +70,18 @@ def escape(text: object) -> str:
 
 
 def _check_weights(about: About, audit: AuditResult | None) -> None:
-    audited = None if audit is None else audit.model.get("weights_hash")
+    if audit is None:
+        return
+    audited, head = audit.model.get("weights_hash"), audit.model.get("head", OWN)
     if audited not in (None, about.origin.weights_hash):
         raise ValueError(
             f"the audit is of other weights ({audited}) than those exported ({about.origin.weights_hash}): audit this "
             "run and this --selection"
+        )
+    if head != about.origin.head:
+        raise ValueError(
+            f"the audit is of another head ({head}) than the one exported ({about.origin.head}): audit this run with "
+            f"--head {kind_of(about.origin.head)}"
         )
 
 
@@ -80,7 +92,7 @@ def _opening(about: About) -> str:
         f"# {escape(origin.run)}: {escape(about.backbone['name'])}, {len(about.classes)} classes\n\n"
         f"An image classifier of {len(about.classes)} classes, {escape(about.backbone['name'])}{count}, trained by the "
         f"method {escape(origin.method)} with longcut {escape(origin.version)}. Its images are classified by "
-        f"{_HEADS[origin.head.partition(':')[0]]}."
+        f"{_HEADS[kind_of(origin.head)]}."
     )
 
 
@@ -142,7 +154,8 @@ def _figures(about: About, rows: Sequence[Row]) -> str:
 
 def _is_of(row: Row, about: About) -> bool:
     """Whether a row is a figure over all classes of these weights through this head."""
-    head = {"own": "", "linear": "linear_"}[about.origin.head.partition(":")[0]]
+    kind = kind_of(about.origin.head)
+    head = "" if kind == OWN else f"{kind}_"
     whole = row.class_name is None and "/" not in row.dataset
     return whole and row.weights_hash == about.origin.weights_hash and split_head(row.metric)[0] == head
 

@@ -8,10 +8,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from longcut.report.columns import Column
 from longcut.report.compare import Comparison
+from longcut.report.frame import environment
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import rule_title
 from longcut.report.text_table import aligned, markdown
@@ -19,17 +18,6 @@ from longcut.report.text_table import aligned, markdown
 _FORMATS = ("text", "markdown", "csv", "json", "html")
 _NOTHING = "\u2013"
 _ABOUT = ("seeds", "n", "selected by", "starting weights")
-
-
-def environment() -> Environment:
-    """The report's templates, escaping every value."""
-    return Environment(
-        loader=PackageLoader("longcut.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def format_number(value: float, column: Column) -> str:

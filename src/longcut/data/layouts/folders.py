@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from longcut.data.layouts.files import KINDS, folders_in, images_below
-from longcut.data.layouts.samples import Samples, places
+from longcut.data.layouts.samples import Samples, no_split, places
 
 SPLITS = ("train", "val", "valid", "test")
 
@@ -24,9 +24,9 @@ def read(root: Path, split: str | None, *, labelled: bool) -> Samples:
         ValueError: there is no such split, there are no images, or a class has none.
     """
     splits = splits_in(root)
-    if splits and split is not None and split not in splits:
-        raise ValueError(f"{root} has no split {split!r}: it has {', '.join(splits)}")
-    parts = [split] if splits and split is not None else list(splits) or [""]
+    if split is not None and split not in splits:
+        raise ValueError(no_split(root, split, splits))
+    parts = [split] if split is not None else list(splits) or [""]
     found = [(part, *(_class_folders(root / part) if labelled else _any_depth(root / part))) for part in parts]
     classes = tuple(sorted({name for _, names, _ in found for name in names}))
     place = places(classes)

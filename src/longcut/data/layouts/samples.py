@@ -81,6 +81,18 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" + "s" * (count != 1)
 
 
+def no_split(root: Path, split: str, known: Sequence[str]) -> str:
+    """That a set has not the split that is asked for, for a message.
+
+    Args:
+        root: of the set.
+        split: that it has not.
+        known: names of those that it has.
+    """
+    has = f"it has {', '.join(known)}" if known else "it has no splits; name none, and all of its images are taken"
+    return f"{root} has no split {split!r}: {has}"
+
+
 def some(names: Sequence[str]) -> str:
     """The first three of several names, for a message."""
     return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)

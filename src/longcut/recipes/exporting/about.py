@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 Target = Literal["safetensors", "timm", "torchvision", "onnx"]
-Head = Literal["own", "linear"]
 PREPROCESSING = "preprocessing.json"
 CARD = "MODEL_CARD.md"
 FORMAT = 1
@@ -31,7 +30,7 @@ class Origin:
         selection: rule that its step was chosen by.
         step: optimizer steps done.
         starting_weights: what the backbone began from.
-        head: `own`, or `linear:` and the hash of the linear probe that classifies.
+        head: `own`; or `linear:`, of a linear probe, or `dfr:`, of a retrained last layer, and its hash.
         weights_hash: of the whole method, as in the rows of `results.jsonl`.
         data: name of what it was trained on; None where the run does not say.
         data_hash: of that; None where the checkpoint does not say.

@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 from longcut.core.features import feature_dim
 from longcut.data.decoding import write_whole
+from longcut.evaluation.heads import OWN, Head
 from longcut.recipes.exporting import to_onnx, to_safetensors, to_timm, to_torchvision
-from longcut.recipes.exporting.about import CARD, PREPROCESSING, About, Head, Inputs, Target, names_file
+from longcut.recipes.exporting.about import CARD, PREPROCESSING, About, Inputs, Target, names_file
 from longcut.recipes.exporting.comparing import Loaded, compare, training_pixels
 from longcut.recipes.exporting.source import Source, open_source
 from longcut.recipes.inputs import Say
@@ -35,7 +36,7 @@ def export_run(
     out: Path,
     *,
     selection: str = "last",
-    head: Head = "own",
+    head: Head = OWN,
     with_preprocessing: bool = False,
     card: Callable[[About], str] | None = None,
     say: Say = lambda line: None,
@@ -51,7 +52,8 @@ def export_run(
         out: a folder, which also gets `preprocessing.json` and the model card; or, but for timm, the name of the file
             with the weights alone, whose header says the same. A folder with the same export is replaced.
         selection: which of the run's checkpoints.
-        head: what classifies: the run's own head, or the linear probe that `longcut probe` fitted.
+        head: what classifies: the run's `own` head, the `linear` probe that `longcut probe` fitted, or the last layer
+            that `longcut dfr` retrained.
         with_preprocessing: ONNX only: put the normalisation into the graph, which then takes images in 0 to 1.
         card: writes the model card.
         say: is told what is going on.

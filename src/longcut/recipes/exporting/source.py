@@ -19,9 +19,10 @@ from longcut.engine.build import build_normalisation
 from longcut.engine.checkpoint import load_checkpoint
 from longcut.engine.run_folder import CHECKPOINTS, TrainedRun, load_run
 from longcut.engine.settings import Settings
+from longcut.evaluation.heads import OWN, Head, check_head
 from longcut.evaluation.linear_head import LinearHead, ProbedEncoder
-from longcut.evaluation.results import OWN, commit, weights_hash
-from longcut.recipes.exporting.about import Head, Origin
+from longcut.evaluation.results import commit, weights_hash
+from longcut.recipes.exporting.about import Origin
 
 _PROBED = 4  # images that tell whether a network is its backbone and a linear layer
 
@@ -64,13 +65,13 @@ class Source:
         return self.parts
 
 
-def open_source(name: str, *, selection: str = "last", head: Head = "own") -> Source:
+def open_source(name: str, *, selection: str = "last", head: Head = OWN) -> Source:
     """The classifier of a run.
 
     Args:
         name: the run's folder, `DIR` or `run:DIR`.
         selection: which of its checkpoints.
-        head: what classifies: its own head, or the linear probe that `longcut probe` fitted.
+        head: what classifies: its own head, or one that was fitted on its features.
 
     Raises:
         ValueError: there is no such run, it has no classes, or its outputs are not finite.
@@ -97,16 +98,17 @@ def open_source(name: str, *, selection: str = "last", head: Head = "own") -> So
 
 def _classifier(run: TrainedRun, trained: str, head: Head) -> tuple[nn.Module, tuple[str, ...], str]:
     """The network, its classes, and what classifies."""
-    if head == "own" and not run.classes:
+    check_head(head)
+    if head == OWN and not run.classes:
         raise ValueError(
             f"{run.folder} was trained without classes, so its own head names none: fit one with "
             f"'longcut probe {run.folder} --data DIR' and export it with --head linear"
         )
-    if head == "own":
+    if head == OWN:
         return run.method, run.classes, OWN
-    linear = LinearHead.load(run.folder, trained)
+    linear = LinearHead.load(run.folder, trained, head)
     network = ProbedEncoder(run.method, linear)
-    return network, linear.classes, f"linear:{weights_hash(network).removeprefix('sha256:')[:16]}"
+    return network, linear.classes, network.name(head)
 
 
 @torch.no_grad()
@@ -137,7 +139,7 @@ def find_parts(network: nn.Module, size: int, folder: Path) -> nn.Sequential | N
 
 
 def _linear(network: ProbedEncoder) -> nn.Linear:
-    """A probe as a layer."""
+    """Its head as a layer."""
     layer = nn.Linear(network.weight.shape[1], network.weight.shape[0])
     layer.load_state_dict({"weight": network.weight, "bias": network.bias})
     return layer

@@ -15,7 +15,7 @@ from longcut.recipes.exporting.about import About
 from longcut.recipes.exporting.comparing import Loaded
 from longcut.recipes.exporting.normalised import Normalised
 from longcut.recipes.exporting.source import Source
-from longcut.recipes.exporting.weights import difference, save_weights
+from longcut.recipes.exporting.weights import as_one_network, difference, save_weights
 
 CONFIGURATION = "config.json"
 
@@ -64,8 +64,7 @@ def _classifier(network: Any, name: str) -> str:
 
 def _renamed(parts: nn.Sequential, network: nn.Module, name: str, classifier: str) -> dict[str, Tensor]:
     """The weights by the names of timm's network with a classifier."""
-    tensors: dict[str, Tensor] = dict(parts.get_submodule("backbone").state_dict())
-    tensors |= {f"{classifier}.{key}": value for key, value in parts.get_submodule("head").state_dict().items()}
+    tensors = as_one_network(parts, classifier)
     differ = difference(tensors, network.state_dict())
     if differ:
         raise ValueError(f"timm's {name} has other layers with a classifier ({differ}): take --to safetensors or onnx")

@@ -12,7 +12,7 @@ from longcut.recipes.exporting.about import About
 from longcut.recipes.exporting.comparing import Loaded
 from longcut.recipes.exporting.normalised import Normalised
 from longcut.recipes.exporting.source import Source
-from longcut.recipes.exporting.weights import difference, load_strictly, save_weights
+from longcut.recipes.exporting.weights import as_one_network, difference, load_strictly, save_weights
 
 _FAMILIES = ("resnet", "resnext", "wide_resnet", "densenet")
 _OTHERS = "take --to timm, safetensors or onnx"
@@ -59,8 +59,7 @@ def _create(name: str, num_classes: int) -> nn.Module:
 def _renamed(parts: nn.Sequential, network: Any, name: str) -> dict[str, Tensor]:
     """The weights by torchvision's names."""
     classifier = [place for place, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-    tensors: dict[str, Tensor] = dict(parts.get_submodule("backbone").state_dict())
-    tensors |= {f"{classifier}.{key}": value for key, value in parts.get_submodule("head").state_dict().items()}
+    tensors = as_one_network(parts, classifier)
     differ = difference(tensors, network.state_dict())
     if differ:
         raise ValueError(f"{name} of timm and of torchvision differ ({differ}): {_OTHERS}")

@@ -8,9 +8,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from longcut.data.decoding import write_whole
+from longcut.data.layouts.samples import some
 from longcut.recipes.exporting.about import About
-
-_SHOWN = 3
 
 
 def save_weights(tensors: Mapping[str, Tensor], file: Path, about: About) -> None:
@@ -41,6 +40,13 @@ def load_strictly(network: nn.Module, file: Path) -> nn.Module:
     return network.eval()
 
 
+def as_one_network(parts: nn.Sequential, classifier: str) -> dict[str, Tensor]:
+    """The weights of a `backbone` and a `head` as those of one network, whose last layer is called `classifier`."""
+    tensors: dict[str, Tensor] = dict(parts.get_submodule("backbone").state_dict())
+    head = parts.get_submodule("head").state_dict()
+    return tensors | {f"{classifier}.{key}": value for key, value in head.items()}
+
+
 def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
     """In which names and shapes two state dicts differ, in words; empty where in none."""
     shapes = [name for name in ours if name in theirs and ours[name].shape != theirs[name].shape]
@@ -49,8 +55,4 @@ def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
         "of theirs alone": [name for name in theirs if name not in ours],
         "of another shape": shapes,
     }
-    return "; ".join(f"{len(names)} {kind}: {_first(names)}" for kind, names in kinds.items() if names)
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return "; ".join(f"{len(names)} {kind}: {some(names)}" for kind, names in kinds.items() if names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -13,9 +13,9 @@ from longcut.data.layouts import LayoutOptions
 from longcut.data.loader import Normalisation
 from longcut.data.preprocessing import Preprocessing
 from longcut.evaluation.foreign_outputs import Claim
+from longcut.evaluation.heads import OWN, Head
 from longcut.evaluation.results import Subject
 
-Head = Literal["own", "linear"]
 Triple = tuple[float, float, float]
 
 
@@ -70,7 +70,7 @@ class ModelOptions:
     """What a person says of a model beside its name; `open_model` tells each. None leaves it to the model."""
 
     selection: str = "last"
-    head: Head = "own"
+    head: Head = OWN
     weights: str | None = None
     arch: str | None = None
     class_names: Path | None = None

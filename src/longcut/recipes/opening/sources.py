@@ -12,6 +12,7 @@ from longcut.engine.build import build_normalisation
 from longcut.engine.launch import find_device
 from longcut.engine.run_folder import load_run
 from longcut.evaluation.foreign_models import read_network
+from longcut.evaluation.heads import OWN, check_head
 from longcut.evaluation.linear_head import LinearHead, ProbedEncoder
 from longcut.evaluation.results import Subject, weights_hash
 from longcut.recipes.inputs import layout_options
@@ -42,7 +43,7 @@ def open_run(name: str, options: ModelOptions, out: Path) -> Model:
     """A run that was trained here.
 
     Raises:
-        ValueError: the folder holds no such run, no probe where one is asked for, or its network takes no images of
+        ValueError: the folder holds no such run, not the head that is asked for, or its network takes no images of
             the size that is asked for.
     """
     folder = Path(name)
@@ -72,7 +73,7 @@ def open_run(name: str, options: ModelOptions, out: Path) -> Model:
         torch_module=method if run.classes else None,
     )
     model = _as_said(model, options)
-    return model if options.head == "own" else _with_probe(model, folder)
+    return model if options.head == OWN else _with_kept_head(model, folder, options.head)
 
 
 def _as_said(model: Model, options: ModelOptions) -> Model:
@@ -86,11 +87,11 @@ def _as_said(model: Model, options: ModelOptions) -> Model:
     return replace(model, image_size=seen.image_size, normalisation=seen.normalisation)
 
 
-def _with_probe(model: Model, folder: Path) -> Model:
-    """The model with the linear probe of its folder for a head."""
-    head = LinearHead.load(folder, model.subject.weights_hash)
+def _with_kept_head(model: Model, folder: Path, kind: str) -> Model:
+    """The model with a head that was fitted on its features and lies in its folder."""
+    head = LinearHead.load(folder, model.subject.weights_hash, kind)
     network = ProbedEncoder(model.network, head).to(find_device()).eval()
-    subject = replace(model.subject, head=f"linear:{weights_hash(network).removeprefix('sha256:')[:16]}")
+    subject = replace(model.subject, head=network.name(kind))
     return replace(
         model,
         network=network,
@@ -103,7 +104,7 @@ def _with_probe(model: Model, folder: Path) -> Model:
 
 
 SOURCES: dict[str, Source] = {
-    "run": Source("run:DIR", open_run),
+    "run": Source("run:DIR", open_run, frozenset({"head"})),
     "timm": Source("timm:NAME", open_timm, frozenset({"weights", "class_names"})),
     "torchvision": Source("torchvision:NAME", open_torchvision, frozenset({"weights", "class_names"})),
     "file": Source("FILE.safetensors", open_file, frozenset({"arch", "class_names"})),
@@ -112,7 +113,7 @@ SOURCES: dict[str, Source] = {
 }
 """Kinds of models."""
 _PREFIXES = ("run", "timm", "torchvision", "onnx")
-_OF_SOME = ("weights", "arch", "class_names", "outputs")
+_OF_SOME = ("head", "weights", "arch", "class_names", "outputs")
 
 
 def source_of(name: str) -> tuple[str, str]:
@@ -152,6 +153,7 @@ def open_source(name: str, options: ModelOptions, out: Path) -> Model:
         ValueError: there is no such model, or an option is given that has no use for models of its kind.
     """
     kind, rest = source_of(name)
+    check_head(options.head)
     for option in _OF_SOME:
         if getattr(options, option) != getattr(ModelOptions(), option) and option not in SOURCES[kind].reads:
             readers = ", ".join(source.example for source in SOURCES.values() if option in source.reads)
