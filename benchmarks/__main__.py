@@ -20,6 +20,7 @@ NAMES = (
     "corruptions",
     "segmentation",
     "textures",
+    "audit",
     "cli",
 )
 _UNITS = {"times faster": "x", "times as long": "x", "seconds": " s"}

@@ -105,11 +105,12 @@ def audited_clean_sets(num_sets: int, num_images: int) -> Iterator[dict[str, tup
         for seed in range(num_sets):
             images = planted_images(folder / "set", "none", _CLEAN + 1 + seed, num_images)
             networks = {**looking, "border and colour": pair, "untrained": untrained_net(images, seed)}
-            yield {about: _alarms(network, images, folder / "out", seed) for about, network in networks.items()}
+            yield {about: alarms(network, images, folder / "out", seed) for about, network in networks.items()}
             shutil.rmtree(folder / "set")
 
 
-def _alarms(network: nn.Module, images: ImageSet, out: Path, seed: int) -> tuple[bool, bool]:
+def alarms(network: nn.Module, images: ImageSet, out: Path, seed: int = 0) -> tuple[bool, bool]:
+    """Whether an audit names anything, and whether it would if images said as much together as apart."""
     result = audit(network, images, out, seed=seed)
     kept = KeptScores.load(out)
     recipes = {cue: kept.recipe(about.name) for cue, about in SWAPPED.items()}

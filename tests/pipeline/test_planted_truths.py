@@ -14,6 +14,7 @@ from planted import CUES
 from planted_audits import (
     SEEDS,
     Size,
+    alarms,
     audit,
     audited_cases,
     audited_clean_sets,
@@ -116,6 +117,12 @@ def test_what_a_network_looks_at_by_chance_is_not_named(case: Case, tmp_path: Pa
     images = planted_images(tmp_path, "none", 8, 200)
     assert named(audit(network, images, tmp_path / "labelled")) == []
     assert named(audit(network, without_labels(images), tmp_path / "unlabelled")) == ["border"]
+
+
+def test_images_that_lend_to_each_other_say_less_together(case: Case, tmp_path: Path) -> None:
+    """More of one class has dark frames here, by chance: the effect of 24 points says nothing."""
+    images = planted_images(tmp_path, "none", 113, 100)
+    assert alarms(case("border", 0)[0], images, tmp_path / "out") == (False, True)
 
 
 @pytest.mark.slow
