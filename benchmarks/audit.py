@@ -20,8 +20,8 @@ from benchmarks.timing import Row, one_thread
 from longcut.data.decoding import read_image, write_image
 from longcut.data.image_set import ImageSet, read_images
 from longcut.engine.launch import find_device
-from longcut.evaluation.kept_scores import KeptScores
-from longcut.recipes.audit import AuditOptions, run_audit
+from longcut.evaluation.audit.kept_scores import KeptScores
+from longcut.recipes.audit.run import AuditOptions, run_audit
 from longcut.recipes.models import open_model
 
 COUNT, BATCH, SIDE, REPEATS = 96, 32, 224, 2

@@ -18,12 +18,12 @@ from planted_nets import PLAIN, SmallNet, Together, accuracy_of, train_net, untr
 from torch import nn
 
 from longcut.data.image_set import ImageSet, read_images
-from longcut.evaluation.audit_result import AuditResult
-from longcut.evaluation.kept_scores import KeptScores
+from longcut.evaluation.audit.kept_scores import KeptScores
+from longcut.evaluation.audit.result import AuditResult
+from longcut.evaluation.audit.step_down import StepDown
 from longcut.evaluation.results import Subject, weights_hash
-from longcut.evaluation.step_down import StepDown
-from longcut.recipes.audit import AuditOptions, run_audit
-from longcut.recipes.audit_changes import SWAPPED
+from longcut.recipes.audit.changes import SWAPPED
+from longcut.recipes.audit.run import AuditOptions, run_audit
 from longcut.recipes.models import Model
 
 SEEDS, CLEAN_SETS = 20, 200

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from longcut.evaluation.audit.effects import About
 from longcut.evaluation.calibration import calibration_effect, calibration_error
-from longcut.evaluation.effects import About
 
 
 def by_loop(confidence: list[float], correct: list[bool], bins: int) -> float:

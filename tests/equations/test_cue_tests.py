@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from longcut.evaluation.cue_classifier import (
+from longcut.evaluation.cues.classifier import (
     CrossFit,
     Whitening,
     balanced_accuracy,
@@ -14,9 +14,8 @@ from longcut.evaluation.cue_classifier import (
     margins,
     shrinkage,
 )
-from longcut.evaluation.cue_naming import Strength, name_cues
-from longcut.evaluation.cue_tests import CueTests
-from longcut.evaluation.permutation import (
+from longcut.evaluation.cues.naming import Strength, name_cues
+from longcut.evaluation.cues.permutation import (
     balanced_bootstrap,
     holm,
     matched_strata,
@@ -24,6 +23,7 @@ from longcut.evaluation.permutation import (
     permuted_within,
     sign_test,
 )
+from longcut.evaluation.cues.significance import CueTests
 
 
 def made(count: int, width: int, classes: int, *, apart: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from longcut.evaluation.design_effect import design_effect
-from longcut.evaluation.donors import draw_donors
+from longcut.evaluation.audit.design_effect import design_effect
+from longcut.evaluation.audit.donors import draw_donors
 
 
 def by_loop(differences: list[float], lenders: list[list[int]]) -> float:

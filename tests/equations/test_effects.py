@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from longcut.evaluation.audit_result import Effect
-from longcut.evaluation.effects import (
+from longcut.evaluation.audit.effects import (
     About,
     Scores,
     above_chance,
@@ -21,7 +20,8 @@ from longcut.evaluation.effects import (
     score_effect,
     swap_effect,
 )
-from longcut.evaluation.intervals import index_blocks, paired_interval, row_counts, simultaneous_interval
+from longcut.evaluation.audit.intervals import index_blocks, paired_interval, row_counts, simultaneous_interval
+from longcut.evaluation.audit.result import Effect
 from longcut.evaluation.metrics import RESAMPLES
 
 ABOUT = About("bg_gap", "Background swap", "background", needs_masks=True, note="Masks are rough.")
@@ -228,7 +228,7 @@ def test_rows_are_counted_apart() -> None:
 
 def test_blocks_are_all_resamples_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.concatenate(list(index_blocks(11, seed=3)))
-    monkeypatch.setattr("longcut.evaluation.intervals._BLOCK", 100)
+    monkeypatch.setattr("longcut.evaluation.audit.intervals._BLOCK", 100)
     small = list(index_blocks(11, seed=3))
     assert max(len(rows) for rows in small) == 9
     assert np.array_equal(np.concatenate(small), whole)

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longcut.evaluation.variants import NUM_UNIFORMS, SWAPS, VARIANTS, Donors, Views
-from longcut.evaluation.variants.textures import find_patches, patch_sides
+from longcut.evaluation.audit.variants import NUM_UNIFORMS, SWAPS, VARIANTS, Donors, Views
+from longcut.evaluation.audit.variants.textures import find_patches, patch_sides
 
 B, H, W = 4, 36, 32
 Array = NDArray[np.float64]

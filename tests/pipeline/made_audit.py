@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from longcut.evaluation.audit_result import AuditResult, Effect, Flip, NotRun, Shortcut
+from longcut.evaluation.audit.result import AuditResult, Effect, Flip, NotRun, Shortcut
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ("dog", HOSTILE, "a_class_with_quite_a_long_name_that_has_to_be_broken_on_a_telephone")

@@ -21,12 +21,12 @@ from made_images import CLASSES, write_images, write_masks
 from PIL import Image
 
 from longcut.engine.run_folder import load_run
-from longcut.evaluation.audit_result import AuditResult
-from longcut.evaluation.kept_scores import KeptScores
+from longcut.evaluation.audit.kept_scores import KeptScores
+from longcut.evaluation.audit.result import AuditResult
 from longcut.evaluation.linear_head import LinearHead
 from longcut.evaluation.linear_probe import Linear
 from longcut.evaluation.results import weights_hash
-from longcut.recipes.audit_changes import CORE
+from longcut.recipes.audit.changes import CORE
 from longcut.report.auditing import audit as audit_in_memory
 
 pytestmark = pytest.mark.usefixtures("one_process")

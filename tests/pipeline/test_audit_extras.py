@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from longcut.corruptions import CORRUPTIONS, corrupt
 from longcut.data.image_set import read_images
 from longcut.data.loader import Normalisation
-from longcut.evaluation.audit_result import Effect, NotRun
+from longcut.evaluation.audit.result import Effect, NotRun
 from longcut.evaluation.results import Subject
-from longcut.recipes.audit_effects import Scored
-from longcut.recipes.audit_extras import adversarial, corrupted
-from longcut.recipes.audit_extras.adversarial import BACKGROUNDS, draw_backgrounds
-from longcut.recipes.audit_extras.effects import extra_effects
-from longcut.recipes.audit_extras.names import EXTRA, EXTRA_EFFECTS
-from longcut.recipes.audit_extras.shares import spread
-from longcut.recipes.audit_extras.texture_only import num_patches, texture_only
-from longcut.recipes.audit_preparing import AuditOptions, prepare
-from longcut.recipes.audit_scores import Changed, Logits, Pass, Scorer
+from longcut.recipes.audit.effects import Scored
+from longcut.recipes.audit.extras import adversarial, corrupted
+from longcut.recipes.audit.extras.adversarial import BACKGROUNDS, draw_backgrounds
+from longcut.recipes.audit.extras.effects import extra_effects
+from longcut.recipes.audit.extras.names import EXTRA, EXTRA_EFFECTS
+from longcut.recipes.audit.extras.shares import spread
+from longcut.recipes.audit.extras.texture_only import num_patches, texture_only
+from longcut.recipes.audit.preparing import AuditOptions, prepare
+from longcut.recipes.audit.scores import Changed, Logits, Pass, Scorer
 from longcut.recipes.models import Model
 
 CLASSES = ("a", "b", "c")

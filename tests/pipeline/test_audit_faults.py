@@ -20,8 +20,8 @@ from command_line import Longcut, Refused
 from made_images import CLASSES, write_images, write_masks
 from PIL import Image
 
-from longcut.evaluation.audit_result import AuditResult
-from longcut.recipes.audit_folder import held
+from longcut.evaluation.audit.result import AuditResult
+from longcut.recipes.audit.folder import held
 
 pytestmark = pytest.mark.usefixtures("one_process")
 COMMAND = "from longcut.cli import main; main()"

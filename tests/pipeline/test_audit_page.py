@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from made_audit import CLASSES, HOSTILE, SUITES, made_audit, made_effects, made_flip
 
-from longcut.report.audit_chart import draw_effects
-from longcut.report.audit_page import write_audit_page
+from longcut.report.audit.chart import draw_effects
+from longcut.report.audit.page import write_audit_page
 
 try:
     from browser import BROWSER, Tab, new_tab, started
@@ -233,7 +233,7 @@ def test_it_can_go_elsewhere(tmp_path: Path) -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, longcut.report.audit_page; sys.exit('torch' in sys.modules)"
+    code = "import sys, longcut.report.audit.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -19,12 +19,12 @@ from command_line import Longcut, Refused
 from made_audit import HOSTILE, made_audit, made_effects
 from made_runs import make_row, write_rows
 
-from longcut.evaluation.audit_result import AuditResult, Effect, Shortcut
-from longcut.evaluation.effects import Scores
-from longcut.evaluation.kept_scores import KeptScores, Recipe
-from longcut.report.audit_compare import compare_audits
-from longcut.report.audit_compare_folders import are_audits
-from longcut.report.audit_comparison_page import comparison_page, write_comparison_page
+from longcut.evaluation.audit.effects import Scores
+from longcut.evaluation.audit.kept_scores import KeptScores, Recipe
+from longcut.evaluation.audit.result import AuditResult, Effect, Shortcut
+from longcut.report.audit_comparison.compare import compare_audits
+from longcut.report.audit_comparison.folders import are_audits
+from longcut.report.audit_comparison.page import comparison_page, write_comparison_page
 
 try:
     from browser import BROWSER, Tab, new_tab, started
@@ -256,7 +256,7 @@ def test_names_stay_text_and_nothing_is_linked(tmp_path: Path, pair: list[Path])
 
 
 def test_the_page_needs_no_torch() -> None:
-    code = "import sys, longcut.report.audit_comparison_page; sys.exit('torch' in sys.modules)"
+    code = "import sys, longcut.report.audit_comparison.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

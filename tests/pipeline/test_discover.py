@@ -20,9 +20,9 @@ from planted import CLASSES, CUES, planted_set
 from longcut.data.decoding import read_image
 from longcut.data.image_set import ImageSet, read_images
 from longcut.engine.settings import parse_value, resolve
-from longcut.evaluation.discovery_result import Discovery
-from longcut.recipes.discover import DiscoverOptions, discover
-from longcut.recipes.discover_sets import read_set
+from longcut.evaluation.cues.result import Discovery
+from longcut.recipes.discovery.run import DiscoverOptions, discover
+from longcut.recipes.discovery.sets import read_set
 from longcut.recipes.inputs import Inputs
 from longcut.recipes.training import train_run
 
@@ -297,7 +297,7 @@ def test_what_is_printed(planted: Path, longcut: Longcut) -> None:
 
 
 def test_reports_do_without_torch() -> None:
-    code = "import longcut.report.discovery, longcut.recipes.discover, sys; print('torch' in sys.modules)"
+    code = "import longcut.report.discovery, longcut.recipes.discovery.run, sys; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 

@@ -21,7 +21,7 @@ from longcut.engine.settings import FACTS, parse_value, preset_names, resolve
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import Subject, row
 from longcut.methods import METHODS
-from longcut.recipes.auditing import AUDIT_FIGURES
+from longcut.recipes.audit.by_name import AUDIT_FIGURES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -23,11 +23,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import longcut
-from longcut.evaluation.audit_result import AuditResult
-from longcut.recipes.audit_arrays import image_set, with_bias, with_targets
-from longcut.recipes.auditing import AUDIT_FIGURES
+from longcut.evaluation.audit.result import AuditResult
+from longcut.recipes.audit.arrays import image_set, with_bias, with_targets
+from longcut.recipes.audit.by_name import AUDIT_FIGURES
 from longcut.recipes.models import open_model
-from longcut.report.audit_summary import format_audit
+from longcut.report.audit.summary import format_audit
 
 pytestmark = pytest.mark.usefixtures("one_process")
 COUNT, SIDE = 4, 32

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from longcut.data.image_set import ImageSet
 from longcut.data.loader import Normalisation
 from longcut.evaluation.results import Subject
-from longcut.recipes.audit_classes import Labelled, match_classes
+from longcut.recipes.audit.classes import Labelled, match_classes
 from longcut.recipes.models import Model
 from longcut.recipes.reading import OUTSIDE
 

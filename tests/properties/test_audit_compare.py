@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longcut.evaluation.audit_result import AuditResult, Effect, Shortcut
-from longcut.evaluation.effects import (
+from longcut.evaluation.audit.effects import (
     About,
     Scores,
     alone_effect,
@@ -22,12 +21,13 @@ from longcut.evaluation.effects import (
     score_effect,
     swap_effect,
 )
-from longcut.evaluation.guard import check, parse_guard
-from longcut.evaluation.kept_scores import FILE, KeptScores, Recipe
-from longcut.report.audit_compare import AuditComparison, Change, compare_audits
-from longcut.report.audit_compare_chart import draw_changes
-from longcut.report.audit_compare_table import format_audits
-from longcut.report.audit_compare_words import further, headline
+from longcut.evaluation.audit.guard import check, parse_guard
+from longcut.evaluation.audit.kept_scores import FILE, KeptScores, Recipe
+from longcut.evaluation.audit.result import AuditResult, Effect, Shortcut
+from longcut.report.audit_comparison.chart import draw_changes
+from longcut.report.audit_comparison.compare import AuditComparison, Change, compare_audits
+from longcut.report.audit_comparison.table import format_audits
+from longcut.report.audit_comparison.words import further, headline
 
 N = 400
 RECIPES = (

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from longcut.data.image_set import read_images
 from longcut.data.loader import Normalisation
 from longcut.evaluation.results import Subject
-from longcut.recipes.audit import AuditOptions, run_audit
+from longcut.recipes.audit.run import AuditOptions, run_audit
 from longcut.recipes.models import Model
 
 BATCH, SIDE = 8, 32

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from longcut.evaluation.audit_result import FILE, AuditResult, Effect, Flip, NotRun, Shortcut
+from longcut.evaluation.audit.result import FILE, AuditResult, Effect, Flip, NotRun, Shortcut
 
 EFFECT = Effect(
     "bg_gap", "Background swap", "background", "swapped", "accuracy", 0.3, 0.2, 0.4, 10, 0.9, 0.6, True, "rough"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from longcut.data.loader import Normalisation
-from longcut.recipes.audit_ahead import ahead
-from longcut.recipes.audit_scores import Changed, Indices, Logits, Scorer
+from longcut.recipes.audit.ahead import ahead
+from longcut.recipes.audit.scores import Changed, Indices, Logits, Scorer
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 COUNT, BATCH = 7, 3

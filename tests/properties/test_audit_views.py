@@ -18,9 +18,9 @@ from longcut.data.jpeg_quality import encode_again
 from longcut.data.loader import Normalisation
 from longcut.data.preprocessing import Preprocessing
 from longcut.data.store import Recipe
-from longcut.recipes.audit_backgrounds import has_foreground, leaves_margin, without_foreground
-from longcut.recipes.audit_changes import Changes
-from longcut.recipes.audit_views import Lenders, ViewReader
+from longcut.recipes.audit.backgrounds import has_foreground, leaves_margin, without_foreground
+from longcut.recipes.audit.changes import Changes
+from longcut.recipes.audit.views import Lenders, ViewReader
 
 SIDE = 32
 GROUND, OBJECT, MARK = 100, 250, 0

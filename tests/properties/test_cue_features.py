@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longcut.evaluation.cue_features import PIXEL_CUES, WHOLE, apart, cue_numbers, find_regions, pixel_features
-from longcut.evaluation.cue_features_file import FileFacts, file_numbers, read_facts
-from longcut.evaluation.local_patterns import local_patterns, pattern_shares
+from longcut.evaluation.cues.features import PIXEL_CUES, WHOLE, apart, cue_numbers, find_regions, pixel_features
+from longcut.evaluation.cues.features_file import FileFacts, file_numbers, read_facts
+from longcut.evaluation.cues.local_patterns import local_patterns, pattern_shares
 
 SIDE = 32
 ALL = np.ones(40, bool)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longcut.core.seeding import Stream, keyed_uniforms
-from longcut.evaluation.donors import draw_donors
-from longcut.recipes.audit_views import Lenders, draw_lenders
+from longcut.evaluation.audit.donors import draw_donors
+from longcut.recipes.audit.views import Lenders, draw_lenders
 
 STEPS = 60
 """Uniforms in as many even steps fall evenly on up to six donors."""

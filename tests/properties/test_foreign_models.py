@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from longcut.data.loader import Normalisation
 from longcut.data.preprocessing import Preprocessing
-from longcut.evaluation.foreign_models import BackboneClassifier, ForeignClassifier, is_split_right, read_network
-from longcut.evaluation.foreign_outputs import Reading, as_tensor, tell_outputs
+from longcut.evaluation.foreign.models import BackboneClassifier, ForeignClassifier, is_split_right, read_network
+from longcut.evaluation.foreign.onnx_network import OnnxNetwork
+from longcut.evaluation.foreign.outputs import Reading, as_tensor, tell_outputs
 from longcut.evaluation.models import ImageNetClassifier
-from longcut.evaluation.onnx_network import OnnxNetwork
 
 CPU = torch.device("cpu")
 WEIGHT = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from longcut.evaluation.audit_result import AuditResult, Effect
-from longcut.evaluation.guard import Condition, check, figures_of, parse_guard
+from longcut.evaluation.audit.guard import Condition, check, figures_of, parse_guard
+from longcut.evaluation.audit.result import AuditResult, Effect
 
 
 def test_conditions_are_read() -> None:

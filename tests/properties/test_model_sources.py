@@ -25,7 +25,7 @@ from longcut.engine.build import Facts, build_method
 from longcut.engine.checkpoint import save_checkpoint
 from longcut.engine.run_folder import to_toml
 from longcut.engine.settings import resolve
-from longcut.evaluation.foreign_models import BackboneClassifier
+from longcut.evaluation.foreign.models import BackboneClassifier
 from longcut.evaluation.models import RANDOM, ImageNetClassifier
 from longcut.evaluation.results import weights_hash
 from longcut.recipes.exporting.about import About, Inputs, Origin

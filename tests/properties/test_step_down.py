@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from longcut.evaluation.audit_result import Effect
-from longcut.evaluation.audit_verdicts import shortcuts_of, summary_of, verdict_of
-from longcut.evaluation.intervals import paired_interval
-from longcut.evaluation.step_down import Request, StepDown
+from longcut.evaluation.audit.intervals import paired_interval
+from longcut.evaluation.audit.result import Effect
+from longcut.evaluation.audit.step_down import Request, StepDown
+from longcut.evaluation.audit.verdicts import shortcuts_of, summary_of, verdict_of
 
 INSIDE = {"border": "background"}
 CUES = ("background", "border", "colour", "texture", "file")

@@ -63,13 +63,13 @@ def audit(
     knows, it measures how often predictions move when a cue is changed.
     """
     from longcut.data.layouts import LayoutOptions
+    from longcut.evaluation.audit.guard import check, figures_of, parse_guard
     from longcut.evaluation.class_mapping import read_mapping
-    from longcut.evaluation.guard import check, figures_of, parse_guard
-    from longcut.recipes.audit_changes import suites_of
-    from longcut.recipes.audit_preparing import AuditOptions
-    from longcut.recipes.auditing import AUDIT_FIGURES, audit_named
-    from longcut.report.audit_page import write_audit_page
-    from longcut.report.audit_summary import check_format, format_audit
+    from longcut.recipes.audit.by_name import AUDIT_FIGURES, audit_named
+    from longcut.recipes.audit.changes import suites_of
+    from longcut.recipes.audit.preparing import AuditOptions
+    from longcut.report.audit.page import write_audit_page
+    from longcut.report.audit.summary import check_format, format_audit
 
     check_format(form)
     guard = parse_guard(fail_on) if fail_on else ()

@@ -34,10 +34,10 @@ def discover(
 
     Needs neither a model nor bias labels. Pseudo-groups by the strongest cue are written as a table to train with.
     """
-    from longcut.recipes.discover import DiscoverOptions
-    from longcut.recipes.discover import discover as run_discover
-    from longcut.recipes.discover_files import check_outside, write_discovery
-    from longcut.recipes.discover_sets import read_set
+    from longcut.recipes.discovery.files import check_outside, write_discovery
+    from longcut.recipes.discovery.run import DiscoverOptions
+    from longcut.recipes.discovery.run import discover as run_discover
+    from longcut.recipes.discovery.sets import read_set
     from longcut.report.discovery import format_discovery
 
     if out is not None:

@@ -32,7 +32,7 @@ def export(
     ] = False,
 ) -> None:
     """Hand a run's classifier over to another library, checked there, with a model card."""
-    from longcut.evaluation.audit_result import AuditResult
+    from longcut.evaluation.audit.result import AuditResult
     from longcut.recipes.exporting.about import About, names_file
     from longcut.recipes.exporting.export import export_run
     from longcut.report.model_card import model_card, rows_of

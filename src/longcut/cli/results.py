@@ -155,7 +155,7 @@ def compare(
     same images. --fail-on is on the last: NAME is a figure of it, NAME.change
     how far it moved from the first.
     """
-    from longcut.report.audit_compare_folders import are_audits
+    from longcut.report.audit_comparison.folders import are_audits
     from longcut.report.summary import compare_runs, format_table
 
     if are_audits(runs):
@@ -167,11 +167,11 @@ def compare(
 
 
 def _compare_audits(folders: list[Path], form: str, out: Path | None, fail_on: str | None) -> None:
-    from longcut.evaluation.guard import check, parse_guard
-    from longcut.report.audit_compare import compare_audits
-    from longcut.report.audit_compare_table import format_audits
-    from longcut.report.audit_comparison_page import comparison_page, write_comparison_page
-    from longcut.report.audit_summary import check_format
+    from longcut.evaluation.audit.guard import check, parse_guard
+    from longcut.report.audit.summary import check_format
+    from longcut.report.audit_comparison.compare import compare_audits
+    from longcut.report.audit_comparison.page import comparison_page, write_comparison_page
+    from longcut.report.audit_comparison.table import format_audits
 
     check_format(form)
     guard = parse_guard(fail_on) if fail_on else ()
@@ -184,7 +184,7 @@ def _compare_audits(folders: list[Path], form: str, out: Path | None, fail_on: s
 
 
 def _audit_figures() -> tuple[str, ...]:
-    from longcut.recipes.auditing import AUDIT_FIGURES
+    from longcut.recipes.audit.by_name import AUDIT_FIGURES
 
     return AUDIT_FIGURES
 
@@ -195,9 +195,9 @@ def report(
     title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
 ) -> None:
     """Write one self-contained HTML page that shows runs side by side, or audits."""
-    from longcut.report.audit_compare import compare_audits
-    from longcut.report.audit_compare_folders import are_audits
-    from longcut.report.audit_comparison_page import write_comparison_page
+    from longcut.report.audit_comparison.compare import compare_audits
+    from longcut.report.audit_comparison.folders import are_audits
+    from longcut.report.audit_comparison.page import write_comparison_page
     from longcut.report.page import write_report
 
     if are_audits(runs):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.audit_result import Effect
-from longcut.evaluation.effects import About
-from longcut.evaluation.intervals import Estimate, index_blocks, row_counts
+from longcut.evaluation.audit.effects import About
+from longcut.evaluation.audit.intervals import Estimate, index_blocks, row_counts
+from longcut.evaluation.audit.result import Effect
 
 
 def calibration_error(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.evaluation.bias_negative_analysis import separation, sides
-from longcut.evaluation.discovery_result import Agreement
+from longcut.evaluation.cues.result import Agreement
 
 
 def group_agreement(

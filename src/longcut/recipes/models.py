@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from longcut.engine.run_folder import kept_checkpoints
-from longcut.evaluation.foreign_outputs import Claim
+from longcut.evaluation.foreign.outputs import Claim
 from longcut.evaluation.heads import Head
 from longcut.recipes.opening.model import Model, ModelOptions, Triple
 from longcut.recipes.opening.sources import open_source, source_of

@@ -22,7 +22,7 @@ from longcut.data.store import Recipe, Store
 from longcut.engine.launch import find_device
 from longcut.evaluation.class_mapping import ClassMapping
 from longcut.evaluation.collect import collect
-from longcut.evaluation.foreign_models import ForeignClassifier
+from longcut.evaluation.foreign.models import ForeignClassifier
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.models import GatheredClassifier, Gathering, ImageNetClassifier
 from longcut.evaluation.predictions import Predictions

@@ -10,10 +10,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from longcut.evaluation.audit_result import AuditResult
+from longcut.evaluation.audit.result import AuditResult
 from longcut.evaluation.heads import OWN, Head
-from longcut.report.audit_page import FILE, write_audit_page
-from longcut.report.audit_summary import format_audit
+from longcut.report.audit.page import FILE, write_audit_page
+from longcut.report.audit.summary import format_audit
 
 Triple = tuple[float, float, float]
 
@@ -97,9 +97,9 @@ def audit(
     Raises:
         ValueError: something of that is none, or does not go with the rest.
     """
-    from longcut.recipes.audit_changes import suites_of
-    from longcut.recipes.audit_given import audit_given
-    from longcut.recipes.audit_preparing import AuditOptions
+    from longcut.recipes.audit.changes import suites_of
+    from longcut.recipes.audit.given import audit_given
+    from longcut.recipes.audit.preparing import AuditOptions
     from longcut.recipes.opening.model import ModelOptions
 
     names = suites_of(suites if isinstance(suites, str) else ",".join(suites))

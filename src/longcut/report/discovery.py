@@ -6,8 +6,8 @@ import csv
 import io
 import json
 
-from longcut.evaluation.cue_features import RING
-from longcut.evaluation.discovery_result import Agreement, CueFinding, Discovery
+from longcut.evaluation.cues.features import RING
+from longcut.evaluation.cues.result import Agreement, CueFinding, Discovery
 from longcut.report.text_table import aligned
 
 _HEAD = ("cue", "balanced accuracy", "95 % interval", "chance", "p, corrected", "")

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from longcut.evaluation.audit_result import AuditResult
+from longcut.evaluation.audit.result import AuditResult
 from longcut.evaluation.heads import OWN, kind_of
 from longcut.recipes.exporting.about import RESIZE, About
-from longcut.report.audit_words import amount, facts, interval
+from longcut.report.audit.words import amount, facts, interval
 from longcut.report.card_snippets import snippet
 from longcut.report.columns import Column, split_head
 from longcut.report.rules import rule_title

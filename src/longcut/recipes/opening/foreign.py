@@ -11,8 +11,8 @@ from torch import nn
 from longcut.backbones.create import SMALL
 from longcut.backbones.weight_files import file_hash
 from longcut.engine.launch import find_device
-from longcut.evaluation.foreign_models import read_network
-from longcut.evaluation.onnx_network import OnnxNetwork
+from longcut.evaluation.foreign.models import read_network
+from longcut.evaluation.foreign.onnx_network import OnnxNetwork
 from longcut.evaluation.results import weights_hash
 from longcut.recipes.opening.callables import load_network
 from longcut.recipes.opening.configuration import assumed, configuration_of, module_configuration

@@ -10,8 +10,8 @@ from torch import nn
 
 from longcut.data.imagenet_classes import wordnet_ids
 from longcut.engine.launch import find_device
-from longcut.evaluation.foreign_models import BackboneClassifier, ForeignClassifier
-from longcut.evaluation.foreign_outputs import Reading
+from longcut.evaluation.foreign.models import BackboneClassifier, ForeignClassifier
+from longcut.evaluation.foreign.outputs import Reading
 from longcut.evaluation.models import RANDOM
 from longcut.evaluation.results import Subject, weights_hash
 from longcut.recipes.opening.configuration import Configuration

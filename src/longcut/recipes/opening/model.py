@@ -12,7 +12,7 @@ from longcut.data.imagenet_classes import wordnet_ids
 from longcut.data.layouts import LayoutOptions
 from longcut.data.loader import Normalisation
 from longcut.data.preprocessing import Preprocessing
-from longcut.evaluation.foreign_outputs import Claim
+from longcut.evaluation.foreign.outputs import Claim
 from longcut.evaluation.heads import OWN, Head
 from longcut.evaluation.results import Subject
 

@@ -9,7 +9,7 @@ from torch import nn
 from longcut.backbones.create import SMALL
 from longcut.backbones.weights import load_classifier_weights
 from longcut.engine.launch import find_device
-from longcut.evaluation.foreign_models import BackboneClassifier, is_split_right
+from longcut.evaluation.foreign.models import BackboneClassifier, is_split_right
 from longcut.evaluation.models import RANDOM, ImageNetClassifier
 from longcut.evaluation.results import weights_hash
 from longcut.recipes.opening.configuration import configuration_of, torchvision_configuration, torchvision_weights

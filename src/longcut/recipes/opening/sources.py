@@ -11,7 +11,7 @@ from pathlib import Path
 from longcut.engine.build import build_normalisation
 from longcut.engine.launch import find_device
 from longcut.engine.run_folder import load_run
-from longcut.evaluation.foreign_models import read_network
+from longcut.evaluation.foreign.models import read_network
 from longcut.evaluation.heads import OWN, check_head
 from longcut.evaluation.linear_head import LinearHead, ProbedEncoder
 from longcut.evaluation.results import Subject, weights_hash

@@ -22,7 +22,7 @@ from longcut.backbones.weight_files import (
     state_dict_in,
     without_wrappers,
 )
-from longcut.evaluation.foreign_models import BackboneClassifier
+from longcut.evaluation.foreign.models import BackboneClassifier
 from longcut.recipes.opening.configuration import torchvision_weights
 
 Maker = Callable[[int], nn.Module]

@@ -1,0 +1,1 @@
+"""How well cues tell the class by themselves."""

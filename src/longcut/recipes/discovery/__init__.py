@@ -1,0 +1,1 @@
+"""Cues that tell the class by themselves: read, measured, written down."""

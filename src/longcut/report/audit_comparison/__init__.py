@@ -1,0 +1,1 @@
+"""Audits set against each other, in text and as a page."""
