@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,22 @@ from longcut.recipes.models import Model
 
 BATCH, SIDE = 8, 32
 IMAGE = 3 * SIDE * SIDE * 4  # bytes
+PAGES = 2**12
+TWICE = f"""
+import resource
+
+import torch
+from longcut.recipes.models import open_model
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.zeros({PAGES}, 4096, dtype=torch.uint8).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+open_model("timm:resnet18", weights="none")
+faults()
+print(faults())
+"""
 
 
 class Live(TorchDispatchMode):
@@ -62,3 +80,10 @@ def test_what_is_held_does_not_grow_with_the_images(tmp_path: Path) -> None:
     few, many = (peak(tmp_path, batches * BATCH) for batches in (2, 8))
     assert few > 3 * BATCH * IMAGE, "a batch and its donors' were not seen"
     assert many < few + BATCH * IMAGE, "of each further batch not one variant may be kept"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back and taken again by glibc")
+def test_memory_that_is_freed_is_kept_for_the_next_batch() -> None:
+    """Else the pages of every batch are faulted in anew, which costs a fifth of an audit's time."""
+    found = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < PAGES / 10

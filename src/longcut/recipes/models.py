@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from longcut.engine.launch import keep_memory
 from longcut.engine.run_folder import kept_checkpoints
 from longcut.evaluation.foreign.outputs import Claim
 from longcut.evaluation.heads import Head
@@ -29,6 +30,8 @@ def open_model(
     or_random: bool = False,
 ) -> tuple[Model, Path]:
     """A model by its name, and the folder that its results go to.
+
+    From here on the process keeps memory that is freed (`longcut.engine.launch.keep_memory`).
 
     Args:
         name: a run's folder (`DIR` or `run:DIR`), `timm:NAME`, `torchvision:NAME`, a weights file
@@ -62,6 +65,7 @@ def open_model(
         outputs=outputs,
         or_random=or_random,
     )
+    keep_memory()
     kind, rest = source_of(name)
     folder = out or (Path(rest) if kind == "run" else Path("runs", folder_name(name)))
     return open_source(name, options, folder), folder

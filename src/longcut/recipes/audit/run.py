@@ -9,6 +9,7 @@ from typing import Any
 
 from longcut.attribution.places import Located
 from longcut.data.image_set import ImageSet
+from longcut.engine.launch import keep_memory
 from longcut.evaluation.audit.result import AuditResult, Effect, NotRun
 from longcut.evaluation.audit.verdicts import shortcuts_of, summary_of
 from longcut.recipes.audit.attention import attention_effect, find_map
@@ -43,7 +44,8 @@ def run_audit(
 ) -> AuditResult:
     """Audit a model on a set of images; `audit.json`, `scores.npz` and `pictures` go to a folder.
 
-    What was done is kept in `out/parts`, batch by batch: called again, it goes on there. What is finished is read.
+    What was done is kept in `out/parts`, batch by batch: called again, it goes on there. What is finished is read. The
+    process keeps memory that is freed from here on (`longcut.engine.launch.keep_memory`).
 
     Args:
         model: as `longcut.recipes.models.open_model` opens it.
@@ -56,6 +58,7 @@ def run_audit(
         ValueError: there are fewer than two images, one cannot be read, or another process audits into the folder.
     """
     options = options or AuditOptions()
+    keep_memory()
     with held(out):
         prepared = prepare(model, images, options, say)
         key = key_of(prepared, options)
