@@ -143,7 +143,7 @@ def test_a_net_without_the_classes_goes_without_labels(audit: Audit, tmp_path: P
     text = page(tmp_path)
     for line in found.warnings:
         assert line.split("'")[0] in text
-    assert any(line.startswith("the model has random weights") for line in found.warnings)
+    assert any(line.startswith("The model has random weights") and line.endswith(" one.") for line in found.warnings)
     assert any(line.startswith("No labels: no class in common") for line in found.warnings)
     assert {effect.unit for effect in found.effects if effect.kind != "measured"} == {"agreement"}
     assert found.effect("accuracy") is None

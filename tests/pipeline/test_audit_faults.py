@@ -240,7 +240,7 @@ def test_no_model(model: str, expected: str, photos: Path, masks: Path, wrong: R
 
 def test_probabilities_are_told_from_logits(photos: Path, masks: Path, audit: Audit) -> None:
     found = audit("audit_networks:probabilities", photos, "--masks", masks)
-    assert any(line.startswith("the model gives probabilities") for line in found.warnings)
+    assert any(line.startswith("The model gives probabilities") for line in found.warnings)
     accuracy = found.effect("accuracy")
     assert accuracy is not None
     assert accuracy.value == 1

@@ -40,13 +40,14 @@ def warnings_of(prepared: Prepared, predicted: Indices) -> tuple[str, ...]:
         prepared: what was worked on.
         predicted: `[s]` on the unchanged images.
     """
-    labelled, masks, found = prepared.labelled, prepared.masks, list(prepared.model.remarks)
+    labelled, masks = prepared.labelled, prepared.masks
+    found = list(map(_sentence, prepared.model.remarks))
     if labelled.why_not:
         found.append(
             f"No labels: {labelled.why_not}. Measured is how often predictions move, not whether they are right."
         )
     if labelled.note:
-        found.append(labelled.note[:1].upper() + labelled.note[1:] + ".")
+        found.append(_sentence(labelled.note))
     if len(prepared.store) < _FEW:
         found.append(f"{len(prepared.store)} images are few: intervals are wide, and small shortcuts are not seen.")
     if (predicted == predicted[0]).all():
@@ -146,3 +147,7 @@ def versions() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def _sentence(remark: str) -> str:
+    return f"{remark[:1].upper()}{remark[1:]}."
