@@ -121,7 +121,7 @@ def test_models_of_every_kind(arrays: Any, folder: Path, tmp_path: Path) -> None
     assert any("random weights" in line for line in by_words.warnings)
     assert by_words.effect("accuracy") is None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore")  # deprecated, by another category in each version of torch
         scripted = torch.jit.script(network)
     hookless = longcut.audit(scripted, pixels, targets, masks=masks, suites="attention", **PLAIN)
     assert [left.suite for left in hookless.not_run] == ["attention"]
