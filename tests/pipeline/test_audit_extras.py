@@ -22,7 +22,7 @@ from longcut.recipes.audit.extras import adversarial, corrupted
 from longcut.recipes.audit.extras.adversarial import BACKGROUNDS, draw_backgrounds
 from longcut.recipes.audit.extras.effects import extra_effects
 from longcut.recipes.audit.extras.names import EXTRA, EXTRA_EFFECTS
-from longcut.recipes.audit.extras.shares import spread
+from longcut.recipes.audit.extras.spread import spread
 from longcut.recipes.audit.extras.texture_only import num_patches, texture_only
 from longcut.recipes.audit.preparing import AuditOptions, prepare
 from longcut.recipes.audit.scores import Changed, Logits, Pass, Scorer

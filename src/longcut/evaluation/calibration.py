@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.audit.effects import About
+from longcut.evaluation.audit.effects import About, effect_of
 from longcut.evaluation.audit.intervals import Estimate, index_blocks, row_counts
 from longcut.evaluation.audit.result import Effect
 
@@ -62,19 +62,7 @@ def calibration_effect(
 ) -> Effect:
     """The expected calibration error as an audit keeps it; see `calibration_error`."""
     found = calibration_error(confidence, correct, bins=bins, seed=seed)
-    return Effect(
-        about.name,
-        about.title,
-        about.suite,
-        "measured",
-        "error",
-        found.value,
-        found.low,
-        found.high,
-        found.n,
-        needs_masks=about.needs_masks,
-        note=about.note,
-    )
+    return effect_of(about, "measured", "error", found)
 
 
 def _errors(places: NDArray[np.int64], gaps: NDArray[np.float64], bins: int) -> NDArray[np.float64]:

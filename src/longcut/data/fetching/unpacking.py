@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 _CHUNK = 1 << 20
+# The last two are zipfile's, of a compression that it does not know and of a file that is locked by a password.
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 

@@ -187,7 +187,7 @@ def alone_effect(
     else:
         low, high = np.percentile(values, [2.5, 97.5])
         found = Estimate(value, float(low), float(high), len(targets))
-    return _effect(about, "alone", unit, found, after - value, after)
+    return effect_of(about, "alone", unit, found, after - value, after)
 
 
 def above_chance(predicted: Classes, reference: Classes) -> float:
@@ -226,7 +226,7 @@ def consistency_effect(about: About, original: Scores, changed: Scores, *, usabl
     Raises:
         ValueError: no image is usable.
     """
-    return _share(about, "share", original.predicted == changed.predicted, usable)
+    return share_effect(about, "share", original.predicted == changed.predicted, usable)
 
 
 def score_effect(
@@ -244,14 +244,66 @@ def score_effect(
     Raises:
         ValueError: no image is usable.
     """
-    return _share(about, unit, scores.predicted == reference, usable)
+    return share_effect(about, unit, scores.predicted == reference, usable)
 
 
-def _share(about: About, unit: Unit, hits: Members, usable: Members | None) -> Effect:
+def share_effect(
+    about: About, unit: Unit, hits: Members, usable: Members | None = None, *, note: str | None = None
+) -> Effect:
+    """A share of images, as a figure, with Wilson's interval.
+
+    Args:
+        about: the effect.
+        unit: of the share.
+        hits: `[s]` images that count as one.
+        usable: `[s]` images to count; all where None.
+        note: what a reader must know; that of `about` where None.
+
+    Raises:
+        ValueError: no image is usable.
+    """
     chosen = hits[_usable(about, usable, len(hits))]
     low, high = wilson(np.array([chosen.sum()]), np.array([len(chosen)]))
     found = Estimate(float(chosen.mean()), float(low[0]), float(high[0]), len(chosen))
-    return _effect(about, "measured", unit, found)
+    return effect_of(about, "measured", unit, found, note=note)
+
+
+def effect_of(
+    about: About,
+    kind: Kind,
+    unit: Unit,
+    found: Estimate,
+    before: float | None = None,
+    after: float | None = None,
+    *,
+    note: str | None = None,
+) -> Effect:
+    """What was found of an effect, as an audit keeps it; see `Effect`.
+
+    Args:
+        about: the effect.
+        kind: how it is to be read.
+        unit: of its scores.
+        found: its size.
+        before: the first score.
+        after: the second.
+        note: what a reader must know; that of `about` where None.
+    """
+    return Effect(
+        about.name,
+        about.title,
+        about.suite,
+        kind,
+        unit,
+        found.value,
+        found.low,
+        found.high,
+        found.n,
+        before,
+        after,
+        about.needs_masks,
+        about.note if note is None else note,
+    )
 
 
 def _difference(
@@ -269,27 +321,7 @@ def _difference(
     chosen = _usable(about, usable, len(reference))
     before, after = (score_of(scores, reference, of)[chosen] for scores in (first, second))
     found = paired_interval(before - after, design=design, seed=seed)
-    return _effect(about, kind, unit, found, float(before.mean()), float(after.mean()))
-
-
-def _effect(
-    about: About, kind: Kind, unit: Unit, found: Estimate, before: float | None = None, after: float | None = None
-) -> Effect:
-    return Effect(
-        about.name,
-        about.title,
-        about.suite,
-        kind,
-        unit,
-        found.value,
-        found.low,
-        found.high,
-        found.n,
-        before,
-        after,
-        about.needs_masks,
-        about.note,
-    )
+    return effect_of(about, kind, unit, found, float(before.mean()), float(after.mean()))
 
 
 def _usable(about: About, usable: Members | None, size: int) -> Members:

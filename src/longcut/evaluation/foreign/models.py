@@ -93,8 +93,7 @@ def read_network(
         try:
             found = network(images)
         except Exception as error:  # it is anybody's code
-            reason = f"{type(error).__name__}: {(str(error) or repr(error)).splitlines()[0]}"
-            raise ValueError(f"it fails on images {[*images.shape]} ({reason})") from error
+            raise ValueError(f"it fails on images {[*images.shape]} ({reason_of(error)})") from error
         return as_tensor(found, images)
 
     reading = tell_outputs(outputs_of(_PROBED), _PROBED, outputs)
@@ -111,7 +110,12 @@ def is_split_right(classifier: ImageNetClassifier, image_size: int) -> bool:
     image = torch.randn(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
     try:
         logits = classifier.classify(classifier.encode(image))
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):  # a part of it is none, or takes no such map
         return False
     expected = classifier.model(image)
     return logits.shape == expected.shape and torch.allclose(logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def reason_of(error: Exception) -> str:
+    """What anybody's code failed for, in a line."""
+    return f"{type(error).__name__}: {(str(error) or repr(error)).splitlines()[0]}"

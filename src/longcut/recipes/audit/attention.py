@@ -8,11 +8,13 @@ from torch import Tensor
 
 from longcut.attribution.located import energy_inside, explain, locate
 from longcut.attribution.places import Located
+from longcut.evaluation.audit.effects import About, effect_of
 from longcut.evaluation.audit.intervals import paired_interval
 from longcut.evaluation.audit.result import Effect, NotRun
 from longcut.recipes.audit.preparing import Prepared
 from longcut.recipes.audit.scores import Indices, Logits
 
+_ABOUT = About("attention_excess", "Evidence on the foreground, beyond its area", "attention", needs_masks=True)
 _AT_MOST = 256
 """Images whose maps are read: each costs a backward pass."""
 
@@ -54,19 +56,6 @@ def attention_effect(
     if not usable.any():
         return NotRun("attention", "no image has both a foreground mask and a map of evidence")
     share, area = share[usable], area[usable]
+    note = f"Grad-CAM of the predicted class, of {len(share)} images; before: the foreground's share of the image"
     found = paired_interval(share - area)
-    return Effect(
-        "attention_excess",
-        "Evidence on the foreground, beyond its area",
-        "attention",
-        "measured",
-        "share",
-        found.value,
-        found.low,
-        found.high,
-        found.n,
-        before=float(area.mean()),
-        after=float(share.mean()),
-        needs_masks=True,
-        note=f"Grad-CAM of the predicted class, of {len(share)} images; before: the foreground's share of the image",
-    )
+    return effect_of(_ABOUT, "measured", "share", found, float(area.mean()), float(share.mean()), note=note)

@@ -82,7 +82,7 @@ def name_cues(
 def effects_of(scored: Scored, suites: tuple[str, ...]) -> tuple[list[Effect], list[NotRun]]:
     """All effects, and the swaps that no image could be found for."""
     scores, usable = scored.changed.scores, scored.changed.usable
-    effects, not_run = _figures(scored, suites), []
+    effects, not_run = figures_of(scored, suites), []
     reference, unit = scored.reference, scored.unit
     for cue, about in SWAPPED.items():
         if f"{cue}_same" in scores and usable[cue].any():
@@ -101,7 +101,7 @@ def effects_of(scored: Scored, suites: tuple[str, ...]) -> tuple[list[Effect], l
     return effects, not_run
 
 
-def _figures(scored: Scored, suites: tuple[str, ...]) -> list[Effect]:
+def figures_of(scored: Scored, suites: tuple[str, ...]) -> list[Effect]:
     """What is no effect of a change: accuracy, calibration; and how often predictions stay on another background."""
     figures, scores = [], scored.changed.scores
     if scored.unit == "accuracy":

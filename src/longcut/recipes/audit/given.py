@@ -55,13 +55,13 @@ def audit_given(
     Args:
         model: a name as `open_model` takes it, `predictions:FILE.csv`, an opened one, a module, or a function from
             normalised images to scores.
-        images: a folder as `read_images` reads it, or what `audit_arrays.image_set` takes.
-        targets: as `audit_arrays.with_targets` takes them, or None; for a folder the name of their column, where its
+        images: a folder as `read_images` reads it, or what `arrays.image_set` takes.
+        targets: as `arrays.with_targets` takes them, or None; for a folder the name of their column, where its
             layout has several.
         out: folder of the audit.
         options: what is asked for.
-        masks: as `audit_arrays.image_set` takes them, or a folder; where None GrabCut's.
-        bias: as `audit_arrays.with_bias` takes it, or None; for a folder the name of its column.
+        masks: as `arrays.image_set` takes them, or a folder; where None GrabCut's.
+        bias: as `arrays.with_bias` takes it, or None; for a folder the name of its column.
         classes: names of the model's classes, in the order of its scores, where it names none.
         split: of a folder; where None as `measured_split` chooses it.
         said: of the model.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from longcut.data.loader import Normalisation
+from longcut.evaluation.foreign.models import reason_of
 from longcut.recipes.audit.scores import Logits
 
 
@@ -36,5 +37,4 @@ class AuditedModel(Logits):
         except ValueError:
             raise
         except Exception as error:  # it is anybody's code
-            reason = f"{type(error).__name__}: {(str(error) or repr(error)).splitlines()[0]}"
-            raise ValueError(f"{self.name} fails on images {[*images.shape]} ({reason})") from error
+            raise ValueError(f"{self.name} fails on images {[*images.shape]} ({reason_of(error)})") from error

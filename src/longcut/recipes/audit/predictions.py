@@ -10,10 +10,9 @@ import numpy as np
 from longcut.backbones.weight_files import file_hash
 from longcut.data.image_set import ImageSet
 from longcut.data.store import content_hash
-from longcut.evaluation.audit.effects import About, Scores, score_effect
+from longcut.evaluation.audit.effects import Scores
 from longcut.evaluation.audit.result import AuditResult, Effect, NotRun
-from longcut.evaluation.calibration import calibration_effect
-from longcut.recipes.audit.effects import Scored
+from longcut.recipes.audit.effects import Scored, figures_of
 from longcut.recipes.audit.extras.names import EXTRA
 from longcut.recipes.audit.folder import drop_pictures, held
 from longcut.recipes.audit.passes import keep_scores
@@ -51,18 +50,18 @@ def audit_predictions(
     predicted, confidence = read_predictions(file, images, say=say)
     sure = np.ones(len(images), np.float32) if confidence is None else confidence
     scored = Scored(Scores(predicted, sure, sure), Pass({}, {}), images.targets, "accuracy")
-    accuracy = score_effect(About("accuracy", "Accuracy", "figures"), scored.original, images.targets, unit="accuracy")
+    known = options.suites if confidence is not None else tuple(s for s in options.suites if s != "calibration")
+    figures = figures_of(scored, known)
     grouped, groups = group_effects(scored, images) if "groups" in options.suites else ([], ())
-    calibrated = confidence is not None and "calibration" in options.suites
     result = AuditResult(
         title=f"{file.name} on {images.root.resolve().name}",
         model={"name": f"{PREDICTIONS}{file}", "hash": f"sha256:{file_hash(file)}"},
         data=_about(images),
         masks={"source": "none"},
-        summary=_summary(accuracy, grouped),
+        summary=_summary(figures[0], grouped),
         warnings=("Predictions alone: no cue could be changed, so nothing is said of shortcuts but by groups.",),
         shortcuts=(),
-        effects=(accuracy, *([_calibration(scored)] if calibrated else []), *grouped),
+        effects=(*figures, *grouped),
         per_class=class_rows(scored, {}, images.classes),
         groups=groups,
         not_run=tuple(_not_run(options.suites, sure=confidence is not None, grouped=bool(grouped))),
@@ -85,11 +84,6 @@ def _about(images: ImageSet) -> dict[str, Any]:
         "classes": list(images.classes),
         "labelled": True,
     }
-
-
-def _calibration(scored: Scored) -> Effect:
-    about = About("ece", "Calibration error (15 bins)", "calibration")
-    return calibration_effect(about, scored.original.confidence, scored.original.predicted == scored.reference)
 
 
 def _not_run(suites: tuple[str, ...], *, sure: bool, grouped: bool) -> list[NotRun]:

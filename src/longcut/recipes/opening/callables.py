@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from longcut.evaluation.foreign.models import reason_of
+
 Network = Callable[[Tensor], Any]
 
 
@@ -68,7 +70,7 @@ def _import(module_name: str, name: str) -> ModuleType:
                 f"{name}: there is no module {missing!r}, in {Path.cwd()} or installed; other models are called "
                 "DIR, timm:NAME, torchvision:NAME, onnx:FILE or FILE.safetensors"
             ) from error
-        raise ValueError(f"{name}: importing {module_name} fails ({_reason(error)})") from error
+        raise ValueError(f"{name}: importing {module_name} fails ({reason_of(error)})") from error
 
 
 def _attribute(module: ModuleType, attribute: str, name: str) -> Any:
@@ -97,8 +99,4 @@ def _made(factory: Callable[[], Any], name: str) -> Any:
     try:
         return factory()
     except Exception as error:  # it is anybody's code
-        raise ValueError(f"{name} cannot be called without an argument ({_reason(error)})") from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error) or repr(error)).splitlines()[0]}"
+        raise ValueError(f"{name} cannot be called without an argument ({reason_of(error)})") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 LEAST_SHARE = 0.01
 """A foreground, or a background, on less of the image than this carries no cue."""
@@ -66,3 +67,20 @@ def lay(
 ) -> Float[Tensor, "b 3 h w"]:
     """What `longcut.negatives.paste` gives, clipped to [0, 1], in the memory of `changed`: at a third of its cost."""
     return changed.sub_(images).mul_(masks).add_(images).clamp_(0, 1)
+
+
+def integral_image(inside: Bool[Tensor, "b h w"]) -> Int[Tensor, "b h+1 w+1"]:
+    """How many pixels are set above and left of each corner: any window's sum is that of four entries.
+
+    Source:
+        Crow, "Summed-area tables for texture mapping" (SIGGRAPH 1984).
+    """
+    return functional.pad(inside.cumsum(2, dtype=torch.int32).cumsum(1, dtype=torch.int32), (1, 0, 1, 0))
+
+
+def take_pixels(images: Float[Tensor, "b 3 h w"], places: Int[Tensor, "b h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Images made of their own pixels, each taken from a place `y * w + x`."""
+    b, _, height, width = images.shape
+    first = torch.arange(0, b * height * width, height * width, device=images.device)[:, None, None]
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, 3).index_select(0, (first + places).flatten())
+    return pixels.view(b, height, width, 3).permute(0, 3, 1, 2)

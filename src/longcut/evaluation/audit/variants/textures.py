@@ -8,9 +8,8 @@ from typing import NamedTuple, TypeVar
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
-from longcut.evaluation.audit.variants.regions import has_foreground, lay, move, statistics
+from longcut.evaluation.audit.variants.regions import has_foreground, integral_image, lay, move, statistics, take_pixels
 from longcut.evaluation.audit.variants.types import Donors, Views, Which, lent, mask_of
 
 _DIVISORS = (2, 3, 4, 6, 8, 16)
@@ -78,8 +77,7 @@ def find_patches(masks: Float[Tensor, "b 1 h w"], sides: tuple[int, ...]) -> Pat
         sides: of the squares, pixels.
     """
     inside = masks[:, 0] >= _ON
-    # Sums over any window are four entries of the integral image (Crow, SIGGRAPH 1984).
-    sums = functional.pad(inside.cumsum(2, dtype=torch.int32).cumsum(1, dtype=torch.int32), (1, 0, 1, 0))
+    sums = integral_image(inside)
     centre = _centre(sums[:, :, -1].diff(dim=1)), _centre(sums[:, -1].diff(dim=1))
     found = [_nearest(sums, centre, side) for side in sides]
     fits, tops, lefts = (torch.stack(column, dim=1) for column in zip(*found, strict=True))
@@ -94,11 +92,7 @@ def tile_mirrored(
         start + _mirrored(torch.arange(length, device=images.device), sides)
         for start, length in zip((tops, lefts), images.shape[2:], strict=True)
     )
-    b, _, height, width = images.shape
-    first = torch.arange(0, b * height * width, height * width, device=images.device)[:, None, None]
-    index = first + rows[:, :, None] * width + columns[:, None]
-    pixels = images.permute(0, 2, 3, 1).reshape(-1, 3).index_select(0, index.flatten())
-    return pixels.view(b, height, width, 3).permute(0, 3, 1, 2)
+    return take_pixels(images, rows[:, :, None] * images.shape[3] + columns[:, None])
 
 
 def _mirrored(places: Int[Tensor, " l"], sides: Int[Tensor, "b 1"]) -> Int[Tensor, "b l"]:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.evaluation.audit.donors import draw_donors
+from longcut.evaluation.audit.effects import share_effect
 from longcut.evaluation.audit.result import Effect, NotRun
 from longcut.evaluation.audit.variants import SWAPS, VARIANTS
 from longcut.recipes.audit.effects import Scored
 from longcut.recipes.audit.extras.names import EXTRA_EFFECTS
-from longcut.recipes.audit.extras.shares import share_effect, spread
+from longcut.recipes.audit.extras.spread import spread
 from longcut.recipes.audit.preparing import Prepared
 from longcut.recipes.audit.scores import Changed, Indices, Scorer
 from longcut.recipes.audit.views import Lenders
@@ -63,7 +64,7 @@ def adversarial_effect(prepared: Prepared, scorer: Scorer, scored: Scored, seed:
     note = (
         f"Of at most {BACKGROUNDS} backgrounds for each image; the first one alone turns {100 * by_first.mean():.1f} %."
     )
-    return share_effect(about, turned[usable], note)
+    return share_effect(about, "share", turned, usable, note=note)
 
 
 def draw_backgrounds(groups: Indices, lends: NDArray[np.bool_], seed: int) -> tuple[Indices, Indices]:

@@ -13,12 +13,12 @@ from longcut.data.batches import EvaluationData
 from longcut.data.image_set import ImageSet
 from longcut.data.stimuli import read_stimuli
 from longcut.data.store import Store
+from longcut.evaluation.audit.effects import share_effect
 from longcut.evaluation.audit.result import Effect, NotRun
 from longcut.evaluation.class_mapping import ClassMapping, map_classes
 from longcut.evaluation.models import GatheredClassifier
 from longcut.evaluation.shape_bias import shape_bias
 from longcut.recipes.audit.extras.names import EXTRA_EFFECTS
-from longcut.recipes.audit.extras.shares import share_effect
 from longcut.recipes.audit.preparing import AuditOptions, Prepared, Say
 from longcut.recipes.audit.scores import Changed, Indices, Logits, Scorer
 from longcut.recipes.reading import known_images, limited, open_images
@@ -92,4 +92,4 @@ def _effect(decisions: Indices, images: ImageSet, all_stimuli: int) -> Effect | 
     left_out = all_stimuli - len(images)
     note = f"{shares}, {for_neither} for neither." + (f" {left_out} stimuli are left out." if left_out else "")
     decided = decisions[(decisions == images.targets) | (decisions == images.bias)]
-    return share_effect(about, np.arange(len(decided)) < found.pooled.sum, note)
+    return share_effect(about, "share", np.arange(len(decided)) < found.pooled.sum, note=note)

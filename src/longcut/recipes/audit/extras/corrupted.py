@@ -12,12 +12,12 @@ from torch import Tensor
 
 from longcut.core.seeding import keyed_seed
 from longcut.corruptions import CORRUPTIONS, corrupt
-from longcut.evaluation.audit.effects import score_of
+from longcut.evaluation.audit.effects import effect_of, score_of
 from longcut.evaluation.audit.intervals import paired_interval
 from longcut.evaluation.audit.result import Effect, NotRun
 from longcut.recipes.audit.effects import Scored
 from longcut.recipes.audit.extras.names import EXTRA_EFFECTS
-from longcut.recipes.audit.extras.shares import spread
+from longcut.recipes.audit.extras.spread import spread
 from longcut.recipes.audit.preparing import Prepared
 from longcut.recipes.audit.scores import Changed, Indices, Scorer
 
@@ -57,21 +57,9 @@ def corruption_effect(prepared: Prepared, scorer: Scorer, scored: Scored, seed: 
     lost = before.mean() - after.mean(axis=1)
     mean = paired_interval(before - after.mean(axis=0))
     worst = CORRUPTIONS[int(lost.argmax())].replace("_", " ")
-    return Effect(
-        about.name,
-        about.title,
-        about.suite,
-        "removed",
-        scored.unit,
-        mean.value,
-        mean.low,
-        mean.high,
-        mean.n,
-        before=float(before.mean()),
-        after=float(after.mean()),
-        note=f"Mean of {len(CORRUPTIONS)} corruptions at severity {SEVERITY}; the worst is {worst}, "
-        f"which costs {100 * lost.max():.1f} points.",
-    )
+    costs = f"the worst is {worst}, which costs {100 * lost.max():.1f} points"
+    note = f"Mean of {len(CORRUPTIONS)} corruptions at severity {SEVERITY}; {costs}."
+    return effect_of(about, "removed", scored.unit, mean, float(before.mean()), float(after.mean()), note=note)
 
 
 def _corrupted(images: Tensor, name: str, seed: int) -> Tensor:

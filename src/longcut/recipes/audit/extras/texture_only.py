@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.evaluation.audit.effects import alone_effect
 from longcut.evaluation.audit.result import Effect, NotRun
+from longcut.evaluation.audit.variants.regions import integral_image, take_pixels
 from longcut.recipes.audit.effects import Scored
 from longcut.recipes.audit.extras.names import EXTRA_EFFECTS
 from longcut.recipes.audit.preparing import Prepared
@@ -68,7 +68,7 @@ def texture_only(
         Ge et al., "Robust contrastive learning using negative samples with diminished semantics" (NeurIPS 2021),
         section 3.2, whose patches come from all of the image and are of several sizes.
     """
-    b, _, height, width = images.shape
+    height, width = images.shape[2:]
     side = _side(height, width)
     rooms, columns = _rooms(masks, side), width - side + 1
     ranks = rooms.flatten(1).cumsum(1)
@@ -79,10 +79,7 @@ def texture_only(
     y, x = (torch.arange(length, device=images.device) for length in (height, width))
     cells = (y // side * -(-width // side))[:, None] + x // side
     within = (y % side * width)[:, None] + x % side
-    first = torch.arange(0, b * height * width, height * width, device=images.device)[:, None, None]
-    index = first + starts[:, cells] + within
-    pixels = images.permute(0, 2, 3, 1).reshape(-1, 3).index_select(0, index.flatten())
-    return pixels.view(b, height, width, 3).permute(0, 3, 1, 2), rooms.flatten(1).any(dim=1)
+    return take_pixels(images, starts[:, cells] + within), rooms.flatten(1).any(dim=1)
 
 
 def _side(height: int, width: int) -> int:
@@ -92,7 +89,6 @@ def _side(height: int, width: int) -> int:
 def _rooms(masks: Float[Tensor, "b 1 h w"], side: int) -> Bool[Tensor, "b y x"]:
     """Where the upper left corner of a square inside the mask can be."""
     inside = masks[:, 0] >= _ON
-    # Sums over any window are four entries of the integral image (Crow, SIGGRAPH 1984).
-    sums = functional.pad(inside.cumsum(2, dtype=torch.int32).cumsum(1, dtype=torch.int32), (1, 0, 1, 0))
+    sums = integral_image(inside)
     sums = sums[:, side:] - sums[:, :-side]
     return sums[:, :, side:] - sums[:, :, :-side] == side**2
