@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,18 +88,30 @@ def effects_of(scored: Scored, suites: tuple[str, ...]) -> tuple[list[Effect], l
     for cue, about in SWAPPED.items():
         if f"{cue}_same" in scores and usable[cue].any():
             same, other = scores[f"{cue}_same"], scores[f"{cue}_other"]
-            members, lenders = usable[cue], scored.lenders
-            effects.append(swap_effect(about, same, other, reference, unit=unit, usable=members, lenders=lenders))
+            swap = partial(swap_effect, about, same, other, reference, unit=unit, usable=usable[cue])
+            effects.append(_with_distance(partial(swap, lenders=scored.lenders), unit))
         elif f"{cue}_same" in scores:
             not_run.append(NotRun(about.suite, _why_not(cue, about, reference, unit)))
     for name, about in REMOVED.items():
         if name in scores and usable[name].any():
-            changed, members = scores[name], usable[name]
-            effects.append(removed_effect(about, scored.original, changed, reference, unit=unit, usable=members))
+            removed = partial(removed_effect, about, scored.original, scores[name], reference)
+            effects.append(_with_distance(partial(removed, unit=unit, usable=usable[name]), unit))
     for name, about in ALONE.items():
         if name in scores and usable[name].any():
             effects.append(alone_effect(about, scores[name], reference, unit=unit, usable=usable[name]))
     return effects, not_run
+
+
+def _with_distance(measure: Callable[..., Effect], unit: Unit) -> Effect:
+    """An effect; without labels its note says how far predictions move, as the effect says how often."""
+    effect = measure()
+    if unit != "agreement":
+        return effect
+    moved = measure(of="probability")
+    verb, sign = ("falls", 100) if moved.value >= 0 else ("rises", -100)
+    low, high = sorted((sign * moved.low, sign * moved.high))
+    far = f"{verb} by {sign * moved.value:.1f} points ({low:.1f} to {high:.1f})"
+    return replace(effect, note=f"The probability of those predictions {far}.")
 
 
 def figures_of(scored: Scored, suites: tuple[str, ...]) -> list[Effect]:
