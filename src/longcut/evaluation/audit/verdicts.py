@@ -51,6 +51,18 @@ def verdict_of(state: StepDown, cue: str, effect: Effect) -> str:
     return text + rests + (f" {effect.note}" if effect.note else "")
 
 
+def movement_of(effect: Effect) -> str:
+    """How the score moves, as words: an effect above 0 is a fall.
+
+    Args:
+        effect: of a swap, or of what is removed.
+    """
+    falls = effect.value >= 0
+    low, high = (effect.low, effect.high) if falls else (-effect.high, -effect.low)
+    interval = f"95 % interval {_points(low)} to {_points(high)}, {_images(effect.n)}"
+    return f"{'falls' if falls else 'rises'} by {_points(abs(effect.value))} points ({interval})"
+
+
 def summary_of(
     state: StepDown,
     effects: Mapping[str, Effect],
@@ -153,12 +165,8 @@ def _is_unsure(state: StepDown, finding: Finding, effect: Effect) -> bool:
 
 
 def _change(effect: Effect) -> str:
-    """How the score moves: an effect above 0 is a fall."""
-    falls = effect.value >= 0
-    low, high = (effect.low, effect.high) if falls else (-effect.high, -effect.low)
-    interval = f"95 % interval {_points(low)} to {_points(high)}, {_images(effect.n)}"
-    score = _SCORES.get(effect.unit, "the score")
-    return f"{score} {'falls' if falls else 'rises'} by {_points(abs(effect.value))} points ({interval})"
+    """Which score moves, and how far."""
+    return f"{_SCORES.get(effect.unit, 'the score')} {movement_of(effect)}"
 
 
 def _when(cue: str, effect: Effect) -> str:

@@ -21,6 +21,7 @@ from longcut.evaluation.audit.effects import (
 )
 from longcut.evaluation.audit.result import Effect, NotRun, Unit
 from longcut.evaluation.audit.step_down import Differences, StepDown
+from longcut.evaluation.audit.verdicts import movement_of
 from longcut.evaluation.calibration import calibration_effect
 from longcut.recipes.audit.changes import ALONE, FILE, REMOVED, SWAPPED
 from longcut.recipes.audit.scores import Pass
@@ -107,11 +108,8 @@ def _with_distance(measure: Callable[..., Effect], unit: Unit) -> Effect:
     effect = measure()
     if unit != "agreement":
         return effect
-    moved = measure(of="probability")
-    verb, sign = ("falls", 100) if moved.value >= 0 else ("rises", -100)
-    low, high = sorted((sign * moved.low, sign * moved.high))
-    far = f"{verb} by {sign * moved.value:.1f} points ({low:.1f} to {high:.1f})"
-    return replace(effect, note=f"The probability of those predictions {far}.")
+    movement = movement_of(measure(of="probability"))
+    return replace(effect, note=f"The probability of those predictions {movement}.")
 
 
 def figures_of(scored: Scored, suites: tuple[str, ...]) -> list[Effect]:
