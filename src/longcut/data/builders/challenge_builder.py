@@ -85,7 +85,7 @@ def build_backgrounds(
         label: what the progress display says; None shows none.
 
     Raises:
-        ValueError: no classes or masks, a class with less than two usable images, a single class, a mask of another
+        ValueError: no classes or masks, a class with fewer than two usable images, a single class, a mask of another
             size than its image, an unreadable file (`ImageError`), or a destination built with other settings.
         OSError: the destination cannot be written.
     """

@@ -60,7 +60,7 @@ def check_classes(targets: NDArray[np.int64], classes: Sequence[str], what: str)
         what: the images, for the message.
 
     Raises:
-        ValueError: there is one class or none, or a class with less than two images; names it.
+        ValueError: there is one class or none, or a class with fewer than two images; names it.
     """
     if len(classes) < 2:
         raise ValueError(f"{what} has {len(classes)} class{'es' * (not classes)}: mixed_next needs at least 2")

@@ -78,7 +78,7 @@ def discover(
 
     Raises:
         ImageError: names an unreadable image, unless they are skipped.
-        ValueError: there are less than two classes, or less images of one than folds.
+        ValueError: there are fewer than two classes, or fewer images of one than folds.
     """
     options = options or DiscoverOptions()
     measured = np.ones(len(images), bool) if measured is None else measured

@@ -69,7 +69,7 @@ def check_classes(images: ImageSet, measured: NDArray[np.bool_], folds: int) -> 
         folds: of the cross-validation.
 
     Raises:
-        ValueError: there are less than two classes, or less images of one than folds.
+        ValueError: there are fewer than two classes, or fewer images of one than folds.
     """
     if not images.classes:
         raise ValueError(
