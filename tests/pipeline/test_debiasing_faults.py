@@ -186,6 +186,12 @@ def test_a_biased_model_that_diverges_is_no_model(data: Path, tmp_path: Path) ->
     assert not list((tmp_path / "run").rglob("model-*.npz"))
 
 
+def test_a_loss_that_diverges_in_a_low_precision_might_not_in_a_high_one(data: Path, tmp_path: Path) -> None:
+    for name, changes in (("erm", {}), ("lff", {"amplified": True})):
+        said = refusal(settings(name, precision="bf16", lr=1e30, **changes), Inputs(data), tmp_path / name)
+        assert "try a lower lr, or precision=fp32" in said
+
+
 def test_a_network_that_diverged_is_not_kept_as_the_best(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +205,7 @@ def test_a_network_that_diverged_is_not_kept_as_the_best(
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
         said = refusal(settings("erm", **changes), Inputs(data), tmp_path / "run")
         assert "not finite at step 1" in said
-        assert "no checkpoint was written before it" in said
+        assert "try a lower lr; no checkpoint was written before it" in said
         assert not list((tmp_path / "run").glob("*.pt"))
 
 

@@ -159,9 +159,10 @@ class BiasEnsemble:
             device=self.device,
             workers=settings.data.workers,
         )
-        logs = train(model, loader, optimizer, precision=find_precision(run.precision, self.device))
+        precision = find_precision(run.precision, self.device)
+        logs = train(model, loader, optimizer, precision=precision)
         label = f"biased model {place + 1} of {settings.ensemble.models}"
-        watch = LossWatch(order, self.store.images, None, what=f"the loss of {label}")
+        watch = LossWatch(order, self.store.images, None, precision=precision, what=f"the loss of {label}")
         with Stopper() as stopper, ProgressLine(0, steps, label, silent=rank() != 0) as progress:
             for step, terms in enumerate(logs, 1):
                 watch.add(terms["loss"])

@@ -112,7 +112,7 @@ class _Loop:
             precision=run.precision,
             accumulate=settings.accumulate,
         )
-        watch = LossWatch(run.order, run.images, self.out / CHECKPOINTS["last"])
+        watch = LossWatch(run.order, run.images, self.out / CHECKPOINTS["last"], precision=run.precision)
         with Stopper() as stopper, self._log(start) as log, self._progress(start) as progress:
             for step, terms in enumerate(logs, start + 1):
                 last, loss = step == run.steps, None

@@ -11,6 +11,7 @@ from torch import Tensor
 from longcut.core.distributed import world_size
 from longcut.data.image_set import ImageSet
 from longcut.data.order import Order
+from longcut.engine.train import Precision
 
 
 class LossWatch:
@@ -20,13 +21,23 @@ class LossWatch:
         order: of the batches.
         images: that the batches are of.
         checkpoint: file to go back to; None where there is none.
+        precision: of the forward passes.
         what: whose loss it is, for the message.
     """
 
-    def __init__(self, order: Order, images: ImageSet, checkpoint: Path | None, *, what: str = "the loss") -> None:
+    def __init__(
+        self,
+        order: Order,
+        images: ImageSet,
+        checkpoint: Path | None,
+        *,
+        precision: Precision,
+        what: str = "the loss",
+    ) -> None:
         self._order = order
         self._images = images
         self._checkpoint = checkpoint
+        self._precision = precision
         self._what = what
         self._losses: list[Tensor] = []
 
@@ -54,10 +65,8 @@ class LossWatch:
         _, indices = next(self._order.keys(step - 1, step))
         names = ", ".join(self._images.paths[i] for i in indices[:3])
         more = f" and {len(indices) - 3} more" if len(indices) > 3 else ""
-        return (
-            f"{self._what} is not finite at step {step}, whose batch holds {names}{more}: try a lower lr, or "
-            f"precision=fp32{self._way_back()}"
-        )
+        advice = "try a lower lr" if self._precision == "fp32" else "try a lower lr, or precision=fp32"
+        return f"{self._what} is not finite at step {step}, whose batch holds {names}{more}: {advice}{self._way_back()}"
 
     def _way_back(self) -> str:
         kept = self._checkpoint
