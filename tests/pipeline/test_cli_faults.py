@@ -342,6 +342,21 @@ def test_a_sweep_checks_every_setting_before_it_begins(tmp_path: Path, data: Pat
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_run_that_diverges_keeps_no_other_run_of_a_sweep_from_being_made(
+    tmp_path: Path, data: Path, longcut: Longcut
+) -> None:
+    words = ["sweep", "base_small", *SMALL, "--data", data, "--out", tmp_path / "sweep", "--vary"]
+    for _ in range(2):  # the second time one is there, and the other is tried again
+        told = longcut(*words, "lr=1e30,0.001")
+        assert told.code == 2, told
+        assert "base_small_lr=1e+30_0 is left out: the loss is not finite at step 2" in told.err
+        assert told.err.endswith("longcut: runs left out since they diverged: 1; all others are done\n")
+        assert len([line for line in told.out.splitlines() if line.startswith("base_small")]) == 1
+    told = longcut(*words, "lr=1e30,1e31")
+    assert (told.code, told.out) == (2, "")
+    assert told.err.endswith("longcut: runs left out since they diverged: 2; all others are done\n")
+
+
 def test_ctrl_c_is_told_in_a_line(data: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*words: object, **options: object) -> None:
         raise KeyboardInterrupt

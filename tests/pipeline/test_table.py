@@ -12,6 +12,7 @@ import pytest
 from command_line import Longcut, Refused
 
 from longcut.engine.settings import parse_value
+from longcut.methods import LfF
 from longcut.recipes.paper_table import read_table
 from longcut.recipes.table import TableJob, make_table
 
@@ -53,7 +54,7 @@ def made(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("made") / "table"
     overrides = {key: parse_value(value) for key, _, value in (word.partition("=") for word in TINY[:-1])}
     table = read_table("cmnist").choose(["lff_be", "disent_be"], ["0.05"])
-    assert make_table(TableJob(table, mnist, out, [0], {"valid": 20}, overrides))
+    assert make_table(TableJob(table, mnist, out, [0], {"valid": 20}, overrides)) == []
     return out
 
 
@@ -112,6 +113,29 @@ def test_a_run_that_another_process_makes_is_left_to_it(tmp_path: Path, words: l
     assert "[1/2] lff_be_cmnist, 5 %, seed 0: left to the process that is making it" in told.err
     assert not (runs / "lff_be_cmnist_0.05_0").exists()
     assert (runs / "disent_be_cmnist_0.05_0" / "results.jsonl").exists()
+
+
+def test_a_run_that_diverges_leaves_its_cell_empty(
+    tmp_path: Path, words: list[object], longcut: Longcut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = LfF.training_step
+    with monkeypatch.context() as diverging:
+        diverging.setattr(
+            LfF,
+            "training_step",
+            lambda method, batch: ({"loss": sum(terms.values()) * float("nan")} for terms in sound(method, batch)),
+        )
+        told = longcut(*words)
+    assert told.code == 2, told
+    assert "lff_be_cmnist, 5 %, seed 0 is left out: the loss is not finite at step 1" in told.err
+    assert told.err.endswith("longcut: runs left out since they diverged: 1; all others are done\n")
+    cells = {line.partition("last")[0].strip(): line for line in told.out.splitlines() if "last" in line}
+    assert "(1)" not in cells["LfF + BE"]
+    assert "(1)" in cells["DisEnt + BE"]
+
+    told = longcut(*words)
+    assert told.code == 0, told
+    assert "(1)" in next(line for line in told.out.splitlines() if line.startswith("LfF + BE"))
 
 
 def test_what_was_cut_off_goes_on(

@@ -40,3 +40,13 @@ def stop_where(failing: Sequence[str]) -> None:
         say(f"fails: {line}")
     if failing:
         raise typer.Exit(1)
+
+
+def check_none_left_out(count: int) -> None:
+    """End with a fault where some of many runs diverged, once the others are shown.
+
+    Raises:
+        ValueError: some did.
+    """
+    if count:
+        raise ValueError(f"runs left out since they diverged: {count}; all others are done")

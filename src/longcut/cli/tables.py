@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longcut.cli.changes import read_changes
-from longcut.cli.output import say
+from longcut.cli.output import check_none_left_out, say
 
 if TYPE_CHECKING:
     from longcut.recipes.paper_table import PaperTable
@@ -44,19 +44,20 @@ def table(
     chosen = read_table(name).choose(_words(rows), _words(columns))
     numbers = [_whole(word) for word in _words(seeds)]
     check_format(form)
-    if not only_print:
-        _make(chosen, source, out, numbers, changes or [])
-    elif changes:
+    if only_print and changes:
         raise ValueError(f"--print changes nothing: leave {changes[0]} out")
-    elif not out.is_dir():
+    if only_print and not out.is_dir():
         raise ValueError(f"{out} is no folder: --print shows what 'longcut table {name} --source ... --out' made there")
+    left_out = 0 if only_print else _make(chosen, source, out, numbers, changes or [])
     cells = read_cells(chosen, out, numbers)
     if not cells:
         say(f"{out} holds no measured run of these cells")
     print(format_paper_table(chosen, cells, form), end="")
+    check_none_left_out(left_out)
 
 
-def _make(chosen: PaperTable, source: Path | None, out: Path, seeds: list[int], changes: list[str]) -> None:
+def _make(chosen: PaperTable, source: Path | None, out: Path, seeds: list[int], changes: list[str]) -> int:
+    """Make what is not there yet; how many runs diverged."""
     from longcut.recipes.table import TableJob, make_table
 
     if source is None:
@@ -64,9 +65,11 @@ def _make(chosen: PaperTable, source: Path | None, out: Path, seeds: list[int], 
     values = read_changes(changes)
     build = {key.removeprefix("build."): value for key, value in values.items() if key.startswith("build.")}
     overrides = {key: value for key, value in values.items() if not key.startswith("build.")}
-    if not make_table(TableJob(chosen, source, out, seeds, build, overrides), say=say):
+    diverged = make_table(TableJob(chosen, source, out, seeds, build, overrides), say=say)
+    if diverged is None:
         say("stopped: the same command goes on")
         raise typer.Exit(130)
+    return len(diverged)
 
 
 def _words(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from longcut.cli.changes import read_changes, split_change
-from longcut.cli.output import say
+from longcut.cli.output import check_none_left_out, say
 
 Data = Annotated[
     Path,
@@ -120,7 +120,9 @@ def sweep(
     runs = run_sweep(grid, inputs, out, sources=sources, measures=measure.split(","), say=say)
     if runs is None:
         raise typer.Exit(130)
-    print(write_sweep(runs, out, list(values)))
+    if runs:
+        print(write_sweep(runs, out, list(values)))
+    check_none_left_out(len(grid.runs()) + len(models) - len(runs))
 
 
 def demo(

@@ -16,6 +16,7 @@ from longcut.recipes.inputs import Inputs
 from longcut.recipes.measures import MEASURES, Sources
 from longcut.recipes.models import folder_name
 from longcut.recipes.training import train_run
+from longcut.recipes.watching import DivergedError
 
 Say = Callable[[str], None]
 
@@ -60,7 +61,7 @@ def sweep(
 ) -> list[Path] | None:
     """Train and measure every run of a grid, each in a folder of its own below `out`.
 
-    Called again, it skips what is done and goes on with what was cut off.
+    Called again, it skips what is done and goes on with what was cut off. A run that diverges is told of and left out.
 
     Args:
         grid: what varies.
@@ -68,27 +69,33 @@ def sweep(
         out: folder of the runs.
         sources: what they are measured on.
         measures: names in `MEASURES`.
-        say: is told which run begins.
+        say: is told which run begins, and which diverged.
 
     Returns:
-        The runs' folders; None where it was asked to stop.
+        Folders of the runs that did not diverge; None where it was asked to stop.
 
     Raises:
         ValueError: a setting or a measure is wrong (all are checked before the first run begins), or a run cannot be
-            made.
+            made for another reason than its loss.
     """
     unknown = [name for name in measures if name not in MEASURES]
     if unknown:
         raise ValueError(f"no measure is called {', '.join(unknown)}: there are {', '.join(MEASURES)}")
     settings = {name: resolve(preset, overrides) for name, (preset, overrides) in grid.runs().items()}
+    folders = []
     for place, (name, chosen) in enumerate(settings.items(), 1):
         say(f"[{place}/{len(settings)}] {name}")
-        if not _trained(out / name, inputs.table(chosen)) and not train_run(
-            chosen, inputs, out / name, resume=True, say=say
-        ):
+        try:
+            finished = _trained(out / name, inputs.table(chosen)) or train_run(
+                chosen, inputs, out / name, resume=True, say=say
+            )
+        except DivergedError as error:
+            say(f"{name} is left out: {error}")
+            continue
+        if not finished:
             return None
         _measure(str(out / name), out / name, measures, sources, say)
-    folders = [out / name for name in settings]
+        folders.append(out / name)
     for model in grid.models:
         say(model)
         folders.append(out / folder_name(model) if model.startswith("timm:") else Path(model))

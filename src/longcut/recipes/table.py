@@ -19,6 +19,7 @@ from longcut.recipes.measures import MEASURES, Sources
 from longcut.recipes.paper_table import Column, PaperTable, TableRun, runs_of
 from longcut.recipes.table_data import build_column, check_build
 from longcut.recipes.training import train_run
+from longcut.recipes.watching import DivergedError
 
 Say = Callable[[str], None]
 _MEASURE = "selections"
@@ -67,35 +68,31 @@ class TableJob:
         return Inputs(self.data(column), ensembles=self.out / "ensembles")
 
 
-def make_table(job: TableJob, *, say: Say = print) -> bool:
+def make_table(job: TableJob, *, say: Say = print) -> list[TableRun] | None:
     """Build, train and measure what a table lacks.
 
     Called again, it skips what is done and goes on with what was cut off. Several processes may work on one table: a
-    run that one of them makes is left out by the others.
+    run that one of them makes is left out by the others. One that diverges is told of, and its cell stays empty.
 
     Args:
         job: what to make.
-        say: is told what begins.
+        say: is told what begins, and what diverged.
 
     Returns:
-        Whether it came to its end; False where it was asked to stop.
+        The runs that diverged; None where it was asked to stop.
 
     Raises:
         ValueError: a setting is wrong, or a run's folder holds one with other settings (both are told before the first
-            run begins); the source is not what the table is built of; or a run cannot be made.
+            run begins); the source is not what the table is built of; or a run cannot be made for another reason than
+            its loss.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a table's runs are made one by one: start 'longcut table' several times, not by torchrun")
-    for column in job.table.columns:
-        check_build(job.table.builder, {**column.build, **job.build})
     runs = job.runs()
-    for run, settings in runs:
-        check_run_folder(run.folder(job.out), job.inputs(run.column).table(settings), resume=True)
-    if job.table.builder is None:
-        for run, settings in {run.column.key: (run, settings) for run, settings in runs}.values():
-            _check_source(job, settings, job.inputs(run.column))
+    _check(job, runs)
     for column in job.table.columns:
         _build(job, column, say)
+    diverged = []
     for place, (run, settings) in enumerate(runs, 1):
         label = f"[{place}/{len(runs)}] {run.title}"
         with _held(run.folder(job.out)) as held:
@@ -103,9 +100,24 @@ def make_table(job: TableJob, *, say: Say = print) -> bool:
                 say(f"{label}: left to the process that is making it")
             elif not _is_done(job, run):
                 say(label)
-                if not _make(job, run, settings, say):
-                    return False
-    return True
+                try:
+                    if not _make(job, run, settings, say):
+                        return None
+                except DivergedError as error:
+                    say(f"{run.title} is left out: {error}")
+                    diverged.append(run)
+    return diverged
+
+
+def _check(job: TableJob, runs: Sequence[tuple[TableRun, Settings]]) -> None:
+    """Find what cannot be before anything is made."""
+    for column in job.table.columns:
+        check_build(job.table.builder, {**column.build, **job.build})
+    for run, settings in runs:
+        check_run_folder(run.folder(job.out), job.inputs(run.column).table(settings), resume=True)
+    if job.table.builder is None:
+        for run, settings in {run.column.key: (run, settings) for run, settings in runs}.values():
+            _check_source(job, settings, job.inputs(run.column))
 
 
 def _check_source(job: TableJob, settings: Settings, inputs: Inputs) -> None:

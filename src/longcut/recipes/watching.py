@@ -14,6 +14,10 @@ from longcut.data.order import Order
 from longcut.engine.train import Precision
 
 
+class DivergedError(ValueError):
+    """The loss of a run is no finite number any more."""
+
+
 class LossWatch:
     """Keeps the losses of the steps since it last looked at them.
 
@@ -49,7 +53,8 @@ class LossWatch:
         """Look at the losses up to a step.
 
         Raises:
-            ValueError: one is no finite number: names the first such step, images of its batch and the last checkpoint.
+            DivergedError: one is no finite number: names the first such step, images of its batch and the last
+                checkpoint.
         """
         if not self._losses:
             return
@@ -59,7 +64,7 @@ class LossWatch:
         if world_size() > 1:
             dist.all_reduce(finite, dist.ReduceOp.MIN)
         if not finite.all():
-            raise ValueError(self._told(first + int(finite.argmin())))
+            raise DivergedError(self._told(first + int(finite.argmin())))
 
     def _told(self, step: int) -> str:
         _, indices = next(self._order.keys(step - 1, step))
