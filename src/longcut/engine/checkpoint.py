@@ -81,7 +81,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)  # it is refused below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, AttributeError) as error:
-        reason = (str(error) or "it is empty or cut short").splitlines()[0]
+        reason = (str(error) or "it is empty or cut short").splitlines()[0].partition(". ")[0]
         raise ValueError(f"{path} is no checkpoint of longcut: {reason}") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"{path} is no checkpoint of this version of longcut (format {FORMAT})")
