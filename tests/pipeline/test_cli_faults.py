@@ -70,6 +70,11 @@ def test_wrong_methods_are_named(name: str, expected: str, tmp_path: Path, data:
     assert expected in refused("train", name, "--data", data, "--out", tmp_path / "run", "steps=1")
 
 
+def test_a_method_without_a_length_asks_for_one(tmp_path: Path, data: Path, refused: Refused) -> None:
+    line = refused("train", "erm", "--data", data, "--out", tmp_path / "run")
+    assert line.endswith("give the run's length: steps=N or epochs=N")
+
+
 def test_an_unknown_command_or_option_ends_with_2(longcut: Longcut) -> None:
     assert longcut("trian").code == 2
     assert longcut("train", "erm").code == 2

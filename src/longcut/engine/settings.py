@@ -193,7 +193,7 @@ def check(table: Mapping[str, Any], overrides: Mapping[str, Any], *, preset: str
     checked = {section: _validate(model, values[section], section, faults) for section, model in models.items()}
     run = checked["run"]
     if isinstance(run, RunSettings) and (run.steps is None) == (run.epochs is None):
-        faults.append("give the run's length as one of steps and epochs")
+        faults.append("give the run's length: steps=N or epochs=N")
     faults += _contradictions(checked["ensemble"])
     if faults:
         raise SettingsError("; ".join(faults))
