@@ -264,7 +264,7 @@ def test_a_run_has_a_line_for_each_rule(tmp_path: Path) -> None:
         "lff (last)",
         "lff (best_test, oracle)",
     ]
-    titles = ["test", "Class-balanced, test", "Unbiased, test", "Aligned, test", "Conflicting, test"]
+    titles = ["Accuracy, test", "Class-balanced, test", "Unbiased, test", "Aligned, test", "Conflicting, test"]
     assert [column.title for column in comparison.columns] == [*titles, "Bias gap, test", "Worst group, test"]
     assert comparison.notes[0] == "Every run was measured under several selection rules: compare rows of the same rule."
     markdown = format_table(comparison, "markdown")

@@ -93,7 +93,7 @@ def test_further_measures_stand_beneath(tmp_path):
     with (run / "results.jsonl").open("a") as lines:
         lines.writelines(json.dumps(row) + "\n" for row in rows)
     comparison = _compare(run)
-    assert [c.title for c in comparison.further] == ["photos", "Feature consistency, Original~Mixed-Rand"]
+    assert [c.title for c in comparison.further] == ["Accuracy, photos", "Feature consistency, Original~Mixed-Rand"]
     assert "0.812" in format_table(comparison)
     assert "81.2" not in format_table(comparison)
 
@@ -302,7 +302,7 @@ def test_plots_are_reproducible_and_well_formed(tmp_path):
         plots.plot_same_against_rand(comparison),
         plots.plot_gaps(comparison),
         plots.plot_variants(comparison),
-        plots.plot_classes(comparison.groups, ["$dog_1$", "_bird", "鳥"], "mixed_rand"),
+        plots.plot_classes(comparison, ["$dog_1$", "_bird", "鳥"], "mixed_rand"),
         plots.plot_curves(comparison),
     ]
     for svg in drawn:

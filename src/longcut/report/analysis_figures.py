@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.report.distributions import write_figure
-from longcut.report.plots import COLOURS
+from longcut.report.series import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

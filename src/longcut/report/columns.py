@@ -53,7 +53,7 @@ class Column:
         """As people read it."""
         name = "~".join(dataset_title(part) for part in self.dataset.split("~"))
         if self.metric == "accuracy":
-            return name
+            return name if self.dataset in _TITLES else f"Accuracy, {name}"
         if self.metric == "bg_gap":
             return "BG-Gap"
         if self.metric == "mce":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from longcut.data.challenge_layout import VARIANTS
 from longcut.report.columns import GROUP_METRICS, Column, split_head
 from longcut.report.groups import Cell, Group, group_runs
-from longcut.report.rules import is_oracle, rule_title
+from longcut.report.rules import is_oracle, main_rule, rule_title
 from longcut.report.runs import RunResults
 
 MAIN = (
@@ -36,6 +36,20 @@ class Comparison:
     """All other measures, but not the parts that a mean was taken over."""
     notes: tuple[str, ...]
     """Plain lines: where rows do not compare like with like, and how to read the figures."""
+
+    @property
+    def drawn(self) -> tuple[Group, ...]:
+        """One group of each method, for figures: that of the rule that most were selected by, or the first."""
+        rule = main_rule(group.selection for group in self.groups)
+        found: dict[str, Group] = {}
+        for group in self.groups:
+            if group.name not in found or group.selection == rule:
+                found[group.name] = group
+        return tuple(found.values())
+
+    def series(self, group: Group) -> int:
+        """Number of a method, by which figures and tables give it its looks, whatever rule it was selected by."""
+        return [drawn.name for drawn in self.drawn].index(group.name)
 
     @property
     def baseline(self) -> Group | None:

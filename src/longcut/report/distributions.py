@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.data.decoding import write_whole
-from longcut.report.plots import COLOURS
+from longcut.report.series import colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def _draw_panels(figure: Figure, kinds: Sequence[str], runs: Mapping[str, Values
         _draw_panel(axes, kind, runs)
     lowest = min(float(values[kind].min()) for values in runs.values() for kind in kinds if kind in values)
     panels[0].set(ylabel="share of the pairs, %", xlim=(min(lowest, -0.2), 1.0))
-    handles = [panels[0].plot([], [], color=COLOURS[i % len(COLOURS)])[0] for i in range(len(runs))]
+    handles = [panels[0].plot([], [], color=colour(i))[0] for i in range(len(runs))]
     labels = [f"\u200b{label}" if label.startswith("_") else label for label in runs]  # else matplotlib 3.9 hides it
     figure.legend(handles, labels, loc="outside upper left", ncols=1)
 
@@ -115,10 +115,9 @@ def _draw_panel(axes: Axes, kind: str, runs: Mapping[str, Values]) -> None:
     values = {i: each[kind] for i, each in enumerate(runs.values()) if kind in each}
     for i, each in values.items():
         shares, edges = np.histogram(each, BINS, (-1.0, 1.0))
-        colour = COLOURS[i % len(COLOURS)]
-        axes.stairs(100 * shares / each.size, edges, color=colour, fill=True, alpha=0.25)
-        axes.stairs(100 * shares / each.size, edges, color=colour, lw=1.0)
-        axes.axvline(float(np.mean(each)), color=colour, lw=1.0, ls=(0, (4, 3)))
+        axes.stairs(100 * shares / each.size, edges, color=colour(i), fill=True, alpha=0.25)
+        axes.stairs(100 * shares / each.size, edges, color=colour(i), lw=1.0)
+        axes.axvline(float(np.mean(each)), color=colour(i), lw=1.0, ls=(0, (4, 3)))
     axes.set(title=TITLES[kind], xlabel="cosine")
 
 

@@ -11,16 +11,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from longcut.report.series import swatch
+
 
 def environment() -> Environment:
     """The report's templates, escaping every value."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("longcut.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["swatch"] = swatch
+    return made
 
 
 def render_page(template: str, *, styles: Sequence[str], scripts: Sequence[str], title: str, **values: Any) -> str:

@@ -92,7 +92,7 @@ def _figures(comparison: Comparison) -> dict[str, Markup]:
         "same_rand": ("Mixed-Same against Mixed-Rand accuracy of each run", plots.plot_same_against_rand(comparison)),
         "variants": ("Accuracy of each method on each variant", plots.plot_variants(comparison)),
         "bias": ("Accuracy of each method with the bias and against it", plots.plot_bias(comparison)),
-        "classes": (f"Accuracy on Mixed-Rand of {which}", plots.plot_classes(comparison.groups, names, SWAPPED)),
+        "classes": (f"Accuracy on Mixed-Rand of {which}", plots.plot_classes(comparison, names, SWAPPED)),
         "curves": ("Training loss of each run", plots.plot_curves(comparison)),
     }
     return {name: _inline(svg, name, label) if svg else Markup() for name, (label, svg) in drawn.items()}

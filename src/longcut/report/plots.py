@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +14,14 @@ import numpy as np
 from longcut.data.challenge_layout import VARIANTS
 from longcut.report.columns import Column, dataset_title
 from longcut.report.compare import Comparison
-from longcut.report.groups import Cell, Group
+from longcut.report.groups import Cell
+from longcut.report.series import colour, is_striped, marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#2f7fc4", "#d55e00", "#0a9b74", "#b35fa3", "#a17c00", "#7b61d1", "#7f7f7f", "#c8356d")
-"""Told apart by colour-blind readers too, with a contrast of at least 3:1 on white and on near-black."""
 BIAS_BARS = ("bias_aligned", "bias_conflicting", "worst_group")
-_MARKERS = "os^DvPX"
 INK = "#010203"
 """Stands for the colour of the surrounding text until the SVG is written."""
 _RC: dict[Any, Any] = {
@@ -87,10 +84,10 @@ def plot_same_against_rand(comparison: Comparison) -> str:
 
     A model that ignores backgrounds lies on the line; the distance below it is its BG-Gap.
     """
-    crowded = len(comparison.groups) > 5
-    with _drawing("same_rand", 4.1, 3.9 + 0.23 * len(comparison.groups) * crowded) as (axes, drawing):
+    crowded = len(comparison.drawn) > 5
+    with _drawing("same_rand", 4.1, 3.9 + 0.23 * len(comparison.drawn) * crowded) as (axes, drawing):
         ends = []
-        for i, group in enumerate(comparison.groups):
+        for i, group in enumerate(comparison.drawn):
             same, rand = group.get("accuracy", "mixed_same"), group.get("accuracy", "mixed_rand")
             if same is None or rand is None or len(same.values) != len(rand.values):
                 continue
@@ -112,13 +109,13 @@ def plot_same_against_rand(comparison: Comparison) -> str:
 
 def plot_gaps(comparison: Comparison) -> str:
     """BG-Gap of each method with its 95 % interval."""
-    groups = [(i, g) for i, g in enumerate(comparison.groups) if g.get("bg_gap", "mixed_same-mixed_rand")]
+    groups = [(i, g) for i, g in enumerate(comparison.drawn) if g.get("bg_gap", "mixed_same-mixed_rand")]
     if not groups:
         return ""
     with _drawing("gaps", 4.8, 0.6 + 0.3 * len(groups)) as (axes, drawing):
         for row, (i, group) in enumerate(groups):
             cell = group.cells["bg_gap", "mixed_same-mixed_rand", None]
-            axes.barh(row, 100 * cell.mean, 0.56, color=colour(i))
+            axes.barh(row, 100 * cell.mean, 0.56, **_fill(i))
             _whisker(axes, cell, row, horizontal=True)
         axes.set_yticks(range(len(groups)), [short_label(g.label) for _, g in groups])
         axes.tick_params(axis="y", length=0)
@@ -132,41 +129,37 @@ def plot_gaps(comparison: Comparison) -> str:
 
 def plot_variants(comparison: Comparison) -> str:
     """Accuracy of each method on each variant, with 95 % intervals."""
-    measured = {d for g in comparison.groups for m, d, name in g.cells if m == "accuracy" and name is None}
+    measured = {d for g in comparison.drawn for m, d, name in g.cells if m == "accuracy" and name is None}
     datasets = [d for d in VARIANTS if d in measured] + sorted(measured - set(VARIANTS))
-    cells = [[group.get("accuracy", d) for d in datasets] for group in comparison.groups]
-    return _bars(
-        "variants", [g.label for g in comparison.groups], [dataset_title(d) for d in datasets], cells, least=6.3
-    )
+    cells = [[group.get("accuracy", d) for d in datasets] for group in comparison.drawn]
+    return _bars("variants", comparison, [dataset_title(d) for d in datasets], cells, least=6.3)
 
 
 def plot_bias(comparison: Comparison) -> str:
     """Accuracy of each method on images that go with the bias, on those that go against it, and on its worst group."""
-    measured = {(m, d) for g in comparison.groups for m, d, name in g.cells if m in BIAS_BARS and name is None}
+    measured = {(m, d) for g in comparison.drawn for m, d, name in g.cells if m in BIAS_BARS and name is None}
     columns = [Column(m, d) for d in sorted({d for _, d in measured}) for m in BIAS_BARS if (m, d) in measured]
-    cells = [[group.get(column.metric, column.dataset) for column in columns] for group in comparison.groups]
-    return _bars("bias", [g.label for g in comparison.groups], [column.title for column in columns], cells, least=6.3)
+    cells = [[group.get(column.metric, column.dataset) for column in columns] for group in comparison.drawn]
+    return _bars("bias", comparison, [column.title for column in columns], cells, least=6.3)
 
 
-def plot_classes(groups: Sequence[Group], classes: Sequence[str], dataset: str) -> str:
+def plot_classes(comparison: Comparison, classes: Sequence[str], dataset: str) -> str:
     """Accuracy of each method on each class of one dataset, with 95 % intervals."""
-    cells = [[group.get("accuracy", dataset, name) for name in classes] for group in groups]
-    return _bars(f"classes {dataset}", [g.label for g in groups], list(classes), cells, least=10.4)
+    cells = [[group.get("accuracy", dataset, name) for name in classes] for group in comparison.drawn]
+    return _bars(f"classes {dataset}", comparison, list(classes), cells, least=10.4)
 
 
 def plot_curves(comparison: Comparison, term: str = "loss") -> str:
     """A logged term over the steps of every run, drawn together to at most 200 points a run."""
     with _drawing(f"curve {term}", 10.4, 2.7) as (axes, drawing):
-        drawn: set[Path] = set()  # a run that stands under several selection rules is one curve
-        for i, group in enumerate(comparison.groups):
-            label = short_label(group.name)
-            for run in (run for run in group.runs if run.folder not in drawn):
-                drawn.add(run.folder)
+        for i, group in enumerate(comparison.drawn):
+            label, dashes = short_label(group.name), "--" if is_striped(i) else "-"
+            for run in group.runs:
                 points = np.array([(s["step"], s[term]) for s in run.log if isinstance(s.get(term), int | float)])
                 if len(points):
                     chunks = np.array_split(points, min(len(points), _CURVE_POINTS))
                     x, y = np.array([chunk.mean(axis=0) for chunk in chunks]).T
-                    axes.plot(x, y, color=colour(i), lw=1.3, alpha=0.9, label=label)
+                    axes.plot(x, y, color=colour(i), ls=dashes, lw=1.3, alpha=0.9, label=label)
                     label = ""
         if not axes.lines:
             return ""
@@ -177,9 +170,10 @@ def plot_curves(comparison: Comparison, term: str = "loss") -> str:
 
 
 def _bars(
-    name: str, labels: Sequence[str], places: Sequence[str], cells: Sequence[Sequence[Cell | None]], *, least: float
+    name: str, comparison: Comparison, places: Sequence[str], cells: Sequence[Sequence[Cell | None]], *, least: float
 ) -> str:
-    """Grouped bars: at each place one for each label; `least` inches wide."""
+    """Grouped bars: at each place one for each method; `least` inches wide."""
+    labels = [group.label for group in comparison.drawn]
     if not any(cell for row in cells for cell in row):
         return ""
     width = 0.8 / len(labels)
@@ -188,7 +182,7 @@ def _bars(
         for i, (label, row) in enumerate(zip(labels, cells, strict=True)):
             there = [(place - 0.4 + width * (i + 0.5), cell) for place, cell in enumerate(row) if cell]
             heights = [100 * cell.mean for _, cell in there]
-            axes.bar([x for x, _ in there], heights, 0.9 * width, color=colour(i), label=short_label(label))
+            axes.bar([x for x, _ in there], heights, 0.9 * width, label=short_label(label), **_fill(i))
             for x, cell in there:
                 _whisker(axes, cell, x)
         long = max(map(len, places)) * len(places) > 11 * inches
@@ -212,6 +206,11 @@ def legend_above(axes: Axes, inches: float) -> None:
     axes.figure.legend(handles, labels, ncols=max(columns, 1), loc="outside upper left", handlelength=1.2)
 
 
+def _fill(i: int) -> dict[str, Any]:
+    """Looks of the bars of the i-th series."""
+    return {"color": colour(i), "edgecolor": INK, "lw": 0, "hatch": "////" if is_striped(i) else None}
+
+
 def _whisker(axes: Axes, cell: Cell, place: float, *, horizontal: bool = False) -> None:
     if cell.low is None or cell.high is None:
         return
@@ -224,13 +223,3 @@ def short_label(text: str) -> str:
     """Short enough for a plot; a leading underscore would hide it from the legend."""
     text = text if len(text) <= 40 else text[:39] + "…"
     return f"\u200b{text}" if text.startswith("_") else text
-
-
-def colour(i: int) -> str:
-    """Of the i-th series."""
-    return COLOURS[i % len(COLOURS)]
-
-
-def marker(i: int) -> str:
-    """Of the i-th series."""
-    return _MARKERS[(i + i // len(COLOURS)) % len(_MARKERS)]  # another shape where colours start again

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.report.groups import flatten
-from longcut.report.plots import INK, colour, drawing, legend_above, marker, short_label
+from longcut.report.plots import INK, drawing, legend_above, short_label
 from longcut.report.rules import in_order
 from longcut.report.runs import RunResults
+from longcut.report.series import colour, marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
