@@ -121,6 +121,16 @@ def test_what_differs_between_rows_is_said(tmp_path, changes, note):
     assert note in format_table(_compare(*runs))
 
 
+def test_a_label_has_the_part_of_a_path_that_differs(tmp_path):
+    folders = ["/sets/birds/0.01", "/sets/birds/0.05/old", None]
+    runs = [make_run(tmp_path / f"{i}", CLAD, method="clad", preset="clad") for i in range(3)]
+    for run, folder in zip(runs, folders, strict=True):
+        with (run / "settings.toml").open("a") as settings:
+            settings.write(f'[paths]\ndata = "{folder}"\n' if folder else "")
+    labels = [group.label for group in _compare(*runs).groups]
+    assert labels == ["clad (data=0.01)", "clad (data=0.05/old)", "clad (data=unset)"]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "labels"),
     [

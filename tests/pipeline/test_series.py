@@ -60,3 +60,12 @@ def test_bars_start_again_with_stripes(nine: Comparison) -> None:
     assert "best_val" not in svg
     curves = plots.plot_curves(nine)
     assert curves.count("stroke-dasharray") == 2 * 2, "curve and key of the last two"
+
+
+def test_a_figure_grows_by_the_rows_of_its_legend(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / f"{i}", (0.5,) * len(VARIANTS), preset=f"method{i:02}" * 5) for i in range(40)]
+    heights = []
+    for count in (2, 40):
+        svg = plots.plot_curves(compare([read_run(folder) for folder in folders[:count]]))
+        heights.append(float(svg.partition('height="')[2].partition("pt")[0]))
+    assert heights[1] - heights[0] == pytest.approx(19 * 0.2 * 72), "two to a row"

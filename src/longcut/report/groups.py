@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -125,7 +127,7 @@ def _labels(members: Sequence[_Member]) -> list[tuple[str, str]]:
             marks.append(f"from {member.starting_weights}")
         keys = {k for m in others for k in m.settings.keys() | member.settings.keys()}
         differing = sorted(k for k in keys if any(m.settings.get(k) != member.settings.get(k) for m in others))
-        marks += [f"{key.rsplit('.', 1)[-1]}={member.settings.get(key, 'unset')}" for key in differing[:_MARKS]]
+        marks += [_mark(key, member, others) for key in differing[:_MARKS]]
         marks += [f"and {len(differing) - _MARKS} more"] * (len(differing) > _MARKS)
         rule = [rule_mark(member.selection)] * any(m.selection != member.selection for m in others)
         labels.append((_marked(member.label, rule + marks), _marked(member.label, marks)))
@@ -133,6 +135,16 @@ def _labels(members: Sequence[_Member]) -> list[tuple[str, str]]:
         (f"{label}, {m.run.folder}", f"{name}, {m.run.folder}") if labels.count((label, name)) > 1 else (label, name)
         for (label, name), m in zip(labels, members, strict=True)
     ]
+
+
+def _mark(key: str, member: _Member, others: Sequence[_Member]) -> str:
+    """A setting as a label names it; of a path the part that others have not."""
+    value = member.settings.get(key, "unset")
+    if key.startswith("paths.") and key in member.settings:
+        paths = [PurePath(m.settings[key]).parts for m in (member, *others) if key in m.settings]
+        common = len(list(takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))))
+        value = PurePath(*paths[0][min(common, len(paths[0]) - 1) :])
+    return f"{key.rsplit('.', 1)[-1]}={value}"
 
 
 def _marked(label: str, marks: Sequence[str]) -> str:

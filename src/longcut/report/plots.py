@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,8 @@ _RC: dict[Any, Any] = {
     "grid.linewidth": 0.5,
 }
 _CURVE_POINTS = 200
+_LEGEND_ROW = 0.2
+"""Height in inches."""
 
 
 class Drawing:
@@ -84,8 +87,7 @@ def plot_same_against_rand(comparison: Comparison) -> str:
 
     A model that ignores backgrounds lies on the line; the distance below it is its BG-Gap.
     """
-    crowded = len(comparison.drawn) > 5
-    with _drawing("same_rand", 4.1, 3.9 + 0.23 * len(comparison.drawn) * crowded) as (axes, drawing):
+    with _drawing("same_rand", 4.1, 3.9) as (axes, drawing):
         ends = []
         for i, group in enumerate(comparison.drawn):
             same, rand = group.get("accuracy", "mixed_same"), group.get("accuracy", "mixed_rand")
@@ -100,8 +102,8 @@ def plot_same_against_rand(comparison: Comparison) -> str:
         axes.plot([low, high], [low, high], color=INK, alpha=0.5, lw=0.8, ls=(0, (4, 3)), zorder=0)
         axes.set(xlim=(low, high), ylim=(low, high), xlabel="Mixed-Same, %", ylabel="Mixed-Rand, %", aspect="equal")
         axes.grid(color=INK, alpha=0.12)
-        if crowded:
-            legend_above(axes, 4.1)
+        if len(comparison.drawn) > 5:
+            legend_above(axes)
         else:
             axes.legend(loc="upper left", handletextpad=0.3, borderaxespad=0.2)
     return drawing.svg
@@ -151,7 +153,7 @@ def plot_classes(comparison: Comparison, classes: Sequence[str], dataset: str) -
 
 def plot_curves(comparison: Comparison, term: str = "loss") -> str:
     """A logged term over the steps of every run, drawn together to at most 200 points a run."""
-    with _drawing(f"curve {term}", 10.4, 2.7) as (axes, drawing):
+    with _drawing(f"curve {term}", 10.4, 2.5) as (axes, drawing):
         for i, group in enumerate(comparison.drawn):
             label, dashes = short_label(group.name), "--" if is_striped(i) else "-"
             for run in group.runs:
@@ -165,7 +167,7 @@ def plot_curves(comparison: Comparison, term: str = "loss") -> str:
             return ""
         axes.set(xlabel="step", ylabel=term)
         axes.grid(axis="y", color=INK, alpha=0.12)
-        legend_above(axes, 10.4)
+        legend_above(axes)
     return drawing.svg
 
 
@@ -178,7 +180,7 @@ def _bars(
         return ""
     width = 0.8 / len(labels)
     inches = min(max(least, 0.11 * len(places) * len(labels)), 24)
-    with _drawing(name, inches, 3.0 + 0.2 * len(labels)) as (axes, drawing):
+    with _drawing(name, inches, 3.0) as (axes, drawing):
         for i, (label, row) in enumerate(zip(labels, cells, strict=True)):
             there = [(place - 0.4 + width * (i + 0.5), cell) for place, cell in enumerate(row) if cell]
             heights = [100 * cell.mean for _, cell in there]
@@ -195,15 +197,17 @@ def _bars(
         axes.tick_params(axis="x", length=0)
         axes.set(ylim=(0, 100), xlim=(-0.6, len(places) - 0.4), ylabel="accuracy, %")
         axes.grid(axis="y", color=INK, alpha=0.12)
-        legend_above(axes, inches)
+        legend_above(axes)
     return drawing.svg
 
 
-def legend_above(axes: Axes, inches: float) -> None:
-    """A legend over the plot, in as many columns as fit into so many inches."""
+def legend_above(axes: Axes) -> None:
+    """A legend over a figure's only plot, in as many columns as fit; the figure grows by its rows."""
+    figure: Any = axes.figure
     handles, labels = axes.get_legend_handles_labels()
-    columns = int(inches * 11) // (max(map(len, labels)) + 5)
-    axes.figure.legend(handles, labels, ncols=max(columns, 1), loc="outside upper left", handlelength=1.2)
+    columns = max(1, int(figure.get_figwidth() * 11) // (max(map(len, labels)) + 5))
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * math.ceil(len(labels) / columns))
+    figure.legend(handles, labels, ncols=columns, loc="outside upper left", handlelength=1.2)
 
 
 def _fill(i: int) -> dict[str, Any]:

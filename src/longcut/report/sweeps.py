@@ -159,7 +159,7 @@ def _draw(axes: Axes, points: Sequence[SweepPoint], name: str, *, alone: bool) -
     axes.set(xlabel=name, ylabel="cosine" if cosines else "%")
     axes.grid(color=INK, alpha=0.12)
     if alone:
-        legend_above(axes, 4.8)
+        legend_above(axes)
     else:
         axes.legend(fontsize=8, handlelength=1.2, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
@@ -211,7 +211,7 @@ def plot_texture_against_standard(runs: Sequence[RunResults]) -> str:
             axes.plot(100 * accuracy, 100 * texture, marker(i), color=colour(i), ms=7, ls="", label=short_label(name))
         axes.set(xlabel="accuracy on the images, %", ylabel="accuracy on their textures, %")
         axes.grid(color=INK, alpha=0.12)
-        legend_above(axes, 5.2)
+        legend_above(axes)
     return finished.svg
 
 
