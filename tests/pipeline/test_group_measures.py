@@ -310,6 +310,24 @@ def test_the_verdict_sets_only_rows_of_one_rule_side_by_side(tmp_path: Path) -> 
     assert "lff recognises 80.0 %" in oracle
 
 
+def test_the_verdict_sets_a_method_beside_the_plain_classifier_of_its_own_training_images(tmp_path: Path) -> None:
+    runs = [("erm", "0.01", ERM), ("erm", "0.05", [0.99, 0.80, 0.60, 0.95]), ("lff", "0.05", LFF), ("jtt", "0.01", LFF)]
+    folders = [
+        made_biased_run(tmp_path / f"{name}_{data}", shares, method=name, preset=name) for name, data, shares in runs
+    ]
+    for folder, (_, data, _) in zip(folders, runs, strict=True):
+        (folder / "settings.toml").write_text(f'[paths]\ndata = "{data}"\n')
+    comparison = compared(*folders)
+    assert "Training images differ between rows." in comparison.notes
+    verdict = judge(comparison)
+    said = " ".join([verdict.headline, *verdict.details])
+    assert verdict.headline.startswith("erm (data=0.05) recognises 60.0 %")
+    assert re.search(r"lff recognises 75\.0 % [^,]*, 15\.0 points more than erm \(data=0\.05\)", verdict.headline)
+    assert re.search(r"jtt recognises 75\.0 % [^,]*, 30\.0 points more than erm \(data=0\.01\)", said)
+    assert re.search(r"erm \(data=0\.01\) recognises 45\.0 % [^,]*, 15\.0 points less than erm \(data=0\.05\)", said)
+    assert "Training images" not in " ".join(compared(*folders[:1], *folders[3:]).notes)
+
+
 @pytest.mark.parametrize(
     ("shares", "changes", "words"),
     [

@@ -238,6 +238,17 @@ def test_an_unclear_effect_is_not_claimed(tmp_path, accuracies, words):
     assert re.search(words, judge(_compare(*runs)).headline)
 
 
+def test_a_method_is_set_beside_the_plain_classifier_of_its_own_training_images(tmp_path):
+    runs = [("erm", "old", ERM), ("erm", "new", (0.7, 0.5, 0.6, 0.5, 0.3)), ("clad", "new", CLAD)]
+    folders = [make_run(tmp_path / f"{name}_{data}", a, method=name, preset=name) for name, data, a in runs]
+    for folder, (_, data, _) in zip(folders, runs, strict=True):
+        (folder / "settings.toml").write_text(f'[paths]\ndata = "{data}"\n')
+    verdict = judge(_compare(*folders))
+    assert verdict.headline.startswith("erm (data=new) ")
+    assert "leans less or more than erm (data=new)" in verdict.headline
+    assert verdict.details[0].startswith("erm (data=old) loses 20.0 points")
+
+
 def test_no_reliance_and_no_measurement_are_said(tmp_path):
     even = _compare(make_run(tmp_path / "even", (0.7, 0.5, 0.6, 0.595, 0.3)))
     assert judge(even).headline.startswith("erm shows no measurable reliance on backgrounds: BG-Gap 0.5 points")

@@ -59,8 +59,18 @@ class Comparison:
 
 def plain_classifier(groups: Sequence[Group]) -> Group | None:
     """The first ERM group that was not trained on mixed images, None where there is none."""
+    return next(iter(_plain(groups)), None)
+
+
+def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
+    """The plain classifier to set a group against: one that was trained on the same images, or else the first."""
+    others = [plain for plain in _plain(groups) if plain is not group]
+    return next((plain for plain in others if plain.trained_on == group.trained_on), next(iter(others), None))
+
+
+def _plain(groups: Sequence[Group]) -> list[Group]:
     erm = [group for group in groups if group.method == "erm"]
-    return next((group for group in erm if not group.label.split(" ")[0].endswith("_mr")), None)
+    return [group for group in erm if not group.label.split(" ")[0].endswith("_mr")]
 
 
 def compare(runs: Sequence[RunResults]) -> Comparison:
@@ -106,6 +116,8 @@ def _notes(groups: Sequence[Group], columns: Sequence[Column]) -> tuple[str, ...
     notes += _rule_notes(groups)
     if len({g.starting_weights for g in groups}) > 1:
         notes.append("Starting weights differ between rows: " + _listing(groups, "starting_weights") + ".")
+    if len({g.trained_on for g in groups if g.trained_on is not None}) > 1:
+        notes.append("Training images differ between rows.")
     if len({g.seeds for g in groups}) > 1:
         notes.append("Seeds differ between rows.")
     shared = [group.label for group in groups if len(set(group.seeds)) < len(group.seeds)]

@@ -63,6 +63,12 @@ class Group:
     starting_weights: str
     cells: dict[Key, Cell]
 
+    @property
+    def trained_on(self) -> str | None:
+        """Where the training images are, as the command named them; None where a model was not trained here."""
+        data: str | None = self.runs[0].settings.get("paths", {}).get("data")
+        return data
+
     def get(self, metric: str, dataset: str, class_name: str | None = None) -> Cell | None:
         """The measure, None where no run has it."""
         return self.cells.get((metric, dataset, class_name))
