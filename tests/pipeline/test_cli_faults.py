@@ -357,11 +357,11 @@ def test_a_run_that_diverges_keeps_no_other_run_of_a_sweep_from_being_made(
         told = longcut(*words, "lr=1e30,0.001")
         assert told.code == 2, told
         assert "base_small_lr=1e+30_0 is left out: the loss is not finite at step 2" in told.err
-        assert told.err.endswith("longcut: runs left out since they diverged: 1; all others are done\n")
+        assert told.err.endswith("longcut: runs left out since they diverged: 1; each is named above\n")
         assert len([line for line in told.out.splitlines() if line.startswith("base_small")]) == 1
     told = longcut(*words, "lr=1e30,1e31")
     assert (told.code, told.out) == (2, "")
-    assert told.err.endswith("longcut: runs left out since they diverged: 2; all others are done\n")
+    assert told.err.endswith("longcut: runs left out since they diverged: 2; each is named above\n")
 
 
 def test_ctrl_c_is_told_in_a_line(data: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_a_run_that_diverges_leaves_its_cell_empty(
         told = longcut(*words)
     assert told.code == 2, told
     assert "lff_be_cmnist, 5 %, seed 0 is left out: the loss is not finite at step 1" in told.err
-    assert told.err.endswith("longcut: runs left out since they diverged: 1; all others are done\n")
+    assert told.err.endswith("longcut: runs left out since they diverged: 1; each is named above\n")
     cells = {line.partition("last")[0].strip(): line for line in told.out.splitlines() if "last" in line}
     assert "(1)" not in cells["LfF + BE"]
     assert "(1)" in cells["DisEnt + BE"]

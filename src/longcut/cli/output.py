@@ -49,4 +49,4 @@ def check_none_left_out(count: int) -> None:
         ValueError: some did.
     """
     if count:
-        raise ValueError(f"runs left out since they diverged: {count}; all others are done")
+        raise ValueError(f"runs left out since they diverged: {count}; each is named above")

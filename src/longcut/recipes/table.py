@@ -94,18 +94,12 @@ def make_table(job: TableJob, *, say: Say = print) -> list[TableRun] | None:
         _build(job, column, say)
     diverged = []
     for place, (run, settings) in enumerate(runs, 1):
-        label = f"[{place}/{len(runs)}] {run.title}"
-        with _held(run.folder(job.out)) as held:
-            if not held:
-                say(f"{label}: left to the process that is making it")
-            elif not _is_done(job, run):
-                say(label)
-                try:
-                    if not _make(job, run, settings, say):
-                        return None
-                except DivergedError as error:
-                    say(f"{run.title} is left out: {error}")
-                    diverged.append(run)
+        try:
+            if not _make_once(job, run, settings, f"[{place}/{len(runs)}] {run.title}", say):
+                return None
+        except DivergedError as error:
+            say(f"{run.title} is left out: {error}")
+            diverged.append(run)
     return diverged
 
 
@@ -139,6 +133,17 @@ def _build(job: TableJob, column: Column, say: Say) -> None:
         if not folder.exists():
             say(f"building {folder}")
         build_column(job.table.builder, job.source, folder, {**column.build, **job.build})
+
+
+def _make_once(job: TableJob, run: TableRun, settings: Settings, label: str, say: Say) -> bool:
+    """Make a run unless it is done or another process makes it; False where it was asked to stop."""
+    with _held(run.folder(job.out)) as held:
+        if not held:
+            say(f"{label}: left to the process that is making it")
+        if not held or _is_done(job, run):
+            return True
+        say(label)
+        return _make(job, run, settings, say)
 
 
 def _make(job: TableJob, run: TableRun, settings: Settings, say: Say) -> bool:

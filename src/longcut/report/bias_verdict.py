@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longcut.report.columns import HEADS, dataset_title
-from longcut.report.compare import baseline_of, plain_classifier
+from longcut.report.compare import with_baselines
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import in_order, main_rule, rule_title
 from longcut.report.words import change, more, percent, points, share
@@ -69,15 +69,13 @@ def _placed(sentence: str, place: Sequence[str]) -> str:
 def _of_rule(groups: Sequence[Group], test: _Test) -> list[str]:
     """The headline first: the plain classifier and what is best beside it."""
     cells = {group.name: cell for group in groups if (cell := _worst(group, test)) is not None}
-    plain = plain_classifier(groups)
-    ranked = sorted((g for g in groups if g is not plain), key=lambda g: -cells[g.name].mean)
-    if plain is None:
+    pairs = with_baselines(groups, lambda group, _: -cells[group.name].mean)
+    if not pairs:
+        ranked = sorted(groups, key=lambda group: -cells[group.name].mean)
         return [_alone(group, cells[group.name], test) for group in ranked]
-    first = plain if not ranked else baseline_of(ranked[0], groups) or plain
-    rest = [group for group in (*ranked, plain) if group is not first]
-    baselines = [baseline_of(group, groups) or plain for group in rest]
-    sentences = [_against(g, cells[g.name], b, cells[b.name], test) for g, b in zip(rest, baselines, strict=True)]
-    return [" ".join([_alone(first, cells[first.name], test), *sentences[:1]]), *sentences[1:]]
+    plain = pairs[0][1]
+    best, *others = (_against(group, cells[group.name], b, cells[b.name], test) for group, b in pairs)
+    return [f"{_alone(plain, cells[plain.name], test)} {best}", *others]
 
 
 def _alone(group: Group, worst: Cell, test: _Test) -> str:

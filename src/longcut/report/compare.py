@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 from longcut.data.challenge_layout import VARIANTS
 from longcut.report.columns import GROUP_METRICS, Column, split_head
@@ -51,26 +52,26 @@ class Comparison:
         """Number of a method, by which figures and tables give it its looks, whatever rule it was selected by."""
         return [drawn.name for drawn in self.drawn].index(group.name)
 
-    @property
-    def baseline(self) -> Group | None:
-        """The plain classifier, None where there is none."""
-        return plain_classifier(self.groups)
-
-
-def plain_classifier(groups: Sequence[Group]) -> Group | None:
-    """The first ERM group that was not trained on mixed images, None where there is none."""
-    return next(iter(_plain(groups)), None)
-
 
 def baseline_of(group: Group, groups: Sequence[Group]) -> Group | None:
-    """The plain classifier to set a group against: one that was trained on the same images, or else the first."""
-    others = [plain for plain in _plain(groups) if plain is not group]
-    return next((plain for plain in others if plain.trained_on == group.trained_on), next(iter(others), None))
+    """The plain classifier to set a group against: another ERM group, that was not trained on mixed images.
+
+    One that was trained on the same images as the group, or else the first; None where there is none.
+    """
+    erm = [other for other in groups if other.method == "erm" and other is not group]
+    plain = [other for other in erm if not other.label.split(" ")[0].endswith("_mr")]
+    return next((other for other in plain if other.trained_on == group.trained_on), next(iter(plain), None))
 
 
-def _plain(groups: Sequence[Group]) -> list[Group]:
-    erm = [group for group in groups if group.method == "erm"]
-    return [group for group in erm if not group.label.split(" ")[0].endswith("_mr")]
+def with_baselines(groups: Sequence[Group], rank: Callable[[Group, Group], Any]) -> list[tuple[Group, Group]]:
+    """Each group with the plain classifier to set it against, the least of `rank` first, plain classifiers last.
+
+    That of the first pair is no pair's group. Where there is none there is no pair.
+    """
+    pairs = [(group, baseline) for group in groups if (baseline := baseline_of(group, groups)) is not None]
+    plain = {baseline.label for _, baseline in pairs}
+    pairs.sort(key=lambda pair: (pair[0].label in plain, rank(*pair)))
+    return [pair for pair in pairs if pair[0] is not pairs[0][1]]
 
 
 def compare(runs: Sequence[RunResults]) -> Comparison:

@@ -6,7 +6,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from longcut.data.challenge_layout import VARIANTS
 from longcut.report.columns import Column, dataset_title
 from longcut.report.compare import Comparison
-from longcut.report.groups import Cell
+from longcut.report.groups import Cell, Key
 from longcut.report.series import colour, is_striped, marker
 
 if TYPE_CHECKING:
@@ -133,30 +133,31 @@ def plot_variants(comparison: Comparison) -> str:
     """Accuracy of each method on each variant, with 95 % intervals."""
     measured = {d for g in comparison.drawn for m, d, name in g.cells if m == "accuracy" and name is None}
     datasets = [d for d in VARIANTS if d in measured] + sorted(measured - set(VARIANTS))
-    cells = [[group.get("accuracy", d) for d in datasets] for group in comparison.drawn]
-    return _bars("variants", comparison, [dataset_title(d) for d in datasets], cells, least=6.3)
+    places: dict[str, Key] = {dataset_title(d): ("accuracy", d, None) for d in datasets}
+    return _bars("variants", comparison, places, least=6.3)
 
 
 def plot_bias(comparison: Comparison) -> str:
     """Accuracy of each method on images that go with the bias, on those that go against it, and on its worst group."""
     measured = {(m, d) for g in comparison.drawn for m, d, name in g.cells if m in BIAS_BARS and name is None}
-    columns = [Column(m, d) for d in sorted({d for _, d in measured}) for m in BIAS_BARS if (m, d) in measured]
-    cells = [[group.get(column.metric, column.dataset) for column in columns] for group in comparison.drawn]
-    return _bars("bias", comparison, [column.title for column in columns], cells, least=6.3)
+    columns = [(m, d) for d in sorted({d for _, d in measured}) for m in BIAS_BARS if (m, d) in measured]
+    places: dict[str, Key] = {Column(*column).title: (*column, None) for column in columns}
+    return _bars("bias", comparison, places, least=6.3)
 
 
 def plot_classes(comparison: Comparison, classes: Sequence[str], dataset: str) -> str:
     """Accuracy of each method on each class of one dataset, with 95 % intervals."""
-    cells = [[group.get("accuracy", dataset, name) for name in classes] for group in comparison.drawn]
-    return _bars(f"classes {dataset}", comparison, list(classes), cells, least=10.4)
+    places: dict[str, Key] = {name: ("accuracy", dataset, name) for name in classes}
+    return _bars(f"classes {dataset}", comparison, places, least=10.4)
 
 
 def plot_curves(comparison: Comparison, term: str = "loss") -> str:
     """A logged term over the steps of every run, drawn together to at most 200 points a run."""
     with _drawing(f"curve {term}", 10.4, 2.5) as (axes, drawing):
-        for i, group in enumerate(comparison.drawn):
-            label, dashes = short_label(group.name), "--" if is_striped(i) else "-"
-            for run in group.runs:
+        for i, shown in enumerate(comparison.drawn):
+            label, dashes = short_label(shown.name), "--" if is_striped(i) else "-"
+            method = [group for group in comparison.groups if group.name == shown.name]
+            for run in {run.folder: run for group in method for run in group.runs}.values():
                 points = np.array([(s["step"], s[term]) for s in run.log if isinstance(s.get(term), int | float)])
                 if len(points):
                     chunks = np.array_split(points, min(len(points), _CURVE_POINTS))
@@ -171,11 +172,10 @@ def plot_curves(comparison: Comparison, term: str = "loss") -> str:
     return drawing.svg
 
 
-def _bars(
-    name: str, comparison: Comparison, places: Sequence[str], cells: Sequence[Sequence[Cell | None]], *, least: float
-) -> str:
-    """Grouped bars: at each place one for each method; `least` inches wide."""
+def _bars(name: str, comparison: Comparison, places: Mapping[str, Key], *, least: float) -> str:
+    """Grouped bars: at each place, which shows a measure, one for each method; `least` inches wide."""
     labels = [group.label for group in comparison.drawn]
+    cells = [[group.get(*key) for key in places.values()] for group in comparison.drawn]
     if not any(cell for row in cells for cell in row):
         return ""
     width = 0.8 / len(labels)

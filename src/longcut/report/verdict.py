@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from longcut.report.bias_verdict import judge_bias
-from longcut.report.compare import Comparison, baseline_of, plain_classifier
+from longcut.report.compare import Comparison, with_baselines
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import main_rule, rule_title
 from longcut.report.words import change, overlap, points
@@ -39,14 +39,11 @@ def _of_backgrounds(measured: Sequence[Group]) -> list[str]:
     judged = [group for group in measured if group.selection == rule]
     others = {group.name for group in measured} - {group.name for group in judged}
     unlike = [_by_another_rule(group, rule) for group in measured if group.name in others]
-    plain = plain_classifier(judged)
-    if plain is None:
+    pairs = with_baselines(judged, _rank)
+    if not pairs:
         return [*(_alone(group) for group in sorted(judged, key=_gap_of)), *unlike]
-    ranked = sorted((group for group in judged if group is not plain), key=lambda g: _rank(g, plain))
-    first = plain if not ranked else baseline_of(ranked[0], judged) or plain
-    rest = [group for group in (*ranked, plain) if group is not first]
-    sentences = [_against(group, baseline_of(group, judged) or plain) for group in rest]
-    return [" ".join([_alone(first), *sentences[:1]]), *sentences[1:], *unlike]
+    best, *rest = (_against(group, baseline) for group, baseline in pairs)
+    return [f"{_alone(pairs[0][1])} {best}", *rest, *unlike]
 
 
 def _by_another_rule(group: Group, rule: str) -> str:
