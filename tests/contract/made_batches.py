@@ -18,6 +18,7 @@ FACTS = {
     "num_samples": 1000,
     "num_steps": 10,
     "num_bias": CLASSES,
+    "class_counts": [100, 100, 100],
     "group_counts": [[90, 5, 5], [5, 90, 5], [5, 5, 90]],
 }
 """What a constructor is told where it asks."""

@@ -423,14 +423,14 @@ def test_jtt_refuses_a_weight_of_zero() -> None:
 def test_reweighting_makes_groups_equal(by: str, num_bias: int) -> None:
     """Every group, or class, has the same sum of weights over the training set, and the mean of all weights is 1."""
     torch.manual_seed(0)
-    counts = [[60, 8, 2], [5, 30, 5], [0, 10, 80]]
-    if num_bias == 0:
-        counts = [[sum(row)] for row in counts]
-    method = Reweighting(small_net(), num_classes=3, num_bias=num_bias, group_counts=counts, by=by)  # type: ignore[arg-type]
-    rows = counts if by == "group" else [[sum(row)] for row in counts]
+    counts, classes = [[60, 8, 2], [5, 30, 5], [0, 10, 80]], [75, 135, 90]  # of 100 images the bias is not known
+    facts = {"num_classes": 3, "num_bias": num_bias, "class_counts": classes, "group_counts": counts}
+    method = Reweighting(small_net(), by=by, **facts)  # type: ignore[arg-type]
+    rows = counts if by == "group" else [[count] for count in classes]
     groups = [(c, b, count) for c, row in enumerate(rows) for b, count in enumerate(row) if count]
-    expected = {(c, b): 200 / len(groups) / count for c, b, count in groups}
-    assert sum(expected[c, b] * count for c, b, count in groups) == pytest.approx(200)
+    total = sum(count for *_, count in groups)
+    expected = {(c, b): total / len(groups) / count for c, b, count in groups}
+    assert sum(expected[c, b] * count for c, b, count in groups) == pytest.approx(total)
     batch = made_batch()
     assert batch.bias is not None
     batch = replace(batch, bias=torch.where(batch.targets == 2, 2, batch.bias))
@@ -496,12 +496,12 @@ def test_methods_that_are_named_need_no_bias_labels() -> None:
 
 @pytest.mark.parametrize("counts", [[[1, 2]], [[1, 2, 3], [1, 2]], []], ids=str)
 def test_counts_of_another_size_are_refused(counts: list[list[int]]) -> None:
-    with pytest.raises(ValueError, match="group_counts must have 2 rows of 2, one for each class and bias: not"):
+    with pytest.raises(ValueError, match="the counts must have 2 rows of 2, one for each class and bias: not"):
         count_groups(counts, 2, 2)
 
 
 def test_counts_of_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match="counts no sample"):
+    with pytest.raises(ValueError, match="the counts count no sample"):
         count_groups([[0, 0]], 1, 2)
 
 

@@ -92,6 +92,7 @@ FACTS: dict[str, Any] = {
     "num_samples": 100,
     "num_steps": 10,
     "num_bias": 2,
+    "class_counts": [44] * CLASSES,
     "group_counts": [[40, 4]] * CLASSES,
 }
 DEBIASING: dict[str, dict[str, Any]] = {

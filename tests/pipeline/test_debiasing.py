@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +150,25 @@ def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 4
 
 
-def test_a_bias_that_some_images_lack_is_refused(data: Path, tmp_path: Path) -> None:
-    table = (data / "images.csv").read_text("utf-8").splitlines()
-    first = next(i for i, line in enumerate(table) if line.startswith("train.npy#7,"))
-    table[first] = table[first].rpartition(",")[0] + ","
-    (tmp_path / "images.csv").write_text("\n".join(table), "utf-8")
+def without_bias(data: Path, root: Path, lacks: Callable[[str], bool]) -> Path:
+    """The same set, in which the bias of some training images is not known."""
+    header, *lines = (data / "images.csv").read_text("utf-8").splitlines()
+    lines = [line.rpartition(",")[0] + "," if ",train," in line and lacks(line) else line for line in lines]
+    (root / "images.csv").write_text("\n".join([header, *lines]), "utf-8")
     for split in ("train", "valid", "test"):
-        (tmp_path / f"{split}.npy").symlink_to(data / f"{split}.npy")
+        (root / f"{split}.npy").symlink_to(data / f"{split}.npy")
+    return root
+
+
+def test_a_bias_that_some_images_lack_is_refused(data: Path, tmp_path: Path) -> None:
+    part = without_bias(data, tmp_path, lambda line: line.startswith("train.npy#7,"))
     with pytest.raises(ValueError, match=r"group_dro reads the bias of every image, and 1 have none, train.npy#7"):
-        train_run(settings("group_dro"), Inputs(tmp_path), tmp_path / "run")
+        train_run(settings("group_dro"), Inputs(part), tmp_path / "run")
+
+
+def test_classes_are_counted_with_images_of_no_known_bias(data: Path, tmp_path: Path) -> None:
+    part = without_bias(data, tmp_path, lambda line: ",flat,train," in line)
+    assert train_run(settings("reweighting", **{"method.by": "class"}), Inputs(part), tmp_path / "run")
+    facts = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["about"]["facts"]
+    assert sum(facts["group_counts"][0]) == 0
+    assert facts["class_counts"] == [16, 16, 16]

@@ -22,8 +22,8 @@ class Method(nn.Module, ABC):
     A subclass is final: one paper, one class, one file. Its constructor takes the networks and, by keyword, the
     hyper-parameters with the paper's values as defaults: the signature is the configuration. Facts of the run that it
     names there are handed to it: `num_classes` (0 for images without classes), `num_samples`, `num_steps`, `num_bias`
-    (0 where the bias is not labelled), `group_counts` (how many samples each pair of class and bias has) and
-    `batch_size` (images of a step over all processes, 0 where that is not known).
+    (0 where the bias is not labelled), `class_counts` and `group_counts` (how many samples each class, and each pair of
+    class and bias, has) and `batch_size` (images of a step over all processes, 0 where that is not known).
     All state that a resumed run needs lives in parameters and persistent buffers.
     """
 

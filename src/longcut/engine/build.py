@@ -37,6 +37,7 @@ class Facts:
         group_counts: `[n][num_bias]` samples of each class with each bias; `[n][1]`, of each class, where it is not
             labelled.
         batch_size: images of one optimizer step, over all processes; 0 where it is not known.
+        class_counts: `[n]` samples of each class.
     """
 
     num_classes: int
@@ -45,6 +46,7 @@ class Facts:
     num_bias: int = 0
     group_counts: Sequence[Sequence[int]] = ()
     batch_size: int = 0
+    class_counts: Sequence[int] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for a checkpoint."""

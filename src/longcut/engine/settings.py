@@ -28,7 +28,7 @@ _FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True)
 Positive = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
 GroupMetric = Literal["unbiased", "worst_group", "bias_conflicting", "bias_conflicting_samples"]
-FACTS = ("num_classes", "num_samples", "num_steps", "num_bias", "group_counts", "batch_size")
+FACTS = ("num_classes", "num_samples", "num_steps", "num_bias", "group_counts", "batch_size", "class_counts")
 """What a constructor is told of its run, and no setting."""
 
 

@@ -24,8 +24,8 @@ def check_bias_labels(num_bias: int, by: str) -> None:
     """
     if num_bias < 1:
         raise ValueError(
-            f"{by} needs bias labels, which the data has not: give a `bias` column, or take a method without: "
-            f"{', '.join(WITHOUT_LABELS)}"
+            f"{by} needs bias labels, and none are read: give a `bias` column, with data.bias_labels=true, or take a "
+            f"method without: {', '.join(WITHOUT_LABELS)}"
         )
 
 
@@ -55,9 +55,9 @@ def count_groups(group_counts: Sequence[Sequence[int]], num_classes: int, num_bi
     rows = [list(row) for row in group_counts]
     if len(rows) != num_classes or any(len(row) != num_bias for row in rows):
         raise ValueError(
-            f"group_counts must have {num_classes} rows of {num_bias}, one for each class and bias: not {rows}"
+            f"the counts must have {num_classes} rows of {num_bias}, one for each class and bias: not {rows}"
         )
     counts = torch.tensor(rows, dtype=torch.float32)
     if not counts.sum() > 0:
-        raise ValueError(f"group_counts counts no sample: {rows}")
+        raise ValueError(f"the counts count no sample: {rows}")
     return counts

@@ -26,7 +26,8 @@ class Reweighting(Method):
         backbone: images to pooled features.
         num_classes: size of the linear head.
         num_bias: how many values the bias has; by class it may be 0, not labelled.
-        group_counts: samples of each class with each bias; of one column where the bias is not labelled.
+        class_counts: samples of each class, read by class.
+        group_counts: samples of each class with each bias, read by group.
         by: "group" needs bias labels: a group is a class with a bias. "class" needs none.
     """
 
@@ -38,7 +39,8 @@ class Reweighting(Method):
         *,
         num_classes: int,
         num_bias: int,
-        group_counts: Sequence[Sequence[int]],
+        class_counts: Sequence[int] = (),
+        group_counts: Sequence[Sequence[int]] = (),
         by: Literal["class", "group"] = "group",
     ) -> None:
         super().__init__()
@@ -47,10 +49,10 @@ class Reweighting(Method):
         if by == "group":
             check_bias_labels(num_bias, "Reweighting by group")
             self.needs = frozenset({"bias"})
-        counts = count_groups(group_counts, num_classes, max(1, num_bias))
+            counts = count_groups(group_counts, num_classes, num_bias)
+        else:
+            counts = count_groups([[count] for count in class_counts], num_classes, 1)
         self._lacking = lacking_groups(counts) if by == "group" else ()
-        if by == "class":
-            counts = counts.sum(dim=1, keepdim=True)
         self.backbone = backbone
         self.head = nn.Linear(feature_dim(backbone), num_classes)
         equal = counts.sum() / (counts > 0).sum()

@@ -173,8 +173,11 @@ def _build(settings: Settings, facts: Facts, *, with_weights: bool) -> tuple[Met
 def _facts(settings: Settings, images: ImageSet) -> Facts:
     run, order = settings.run, _order(settings, images)
     steps = run.steps or max(1, round((run.epochs or 0) * order.steps_per_epoch))
-    counts = images.group_counts() or [[count] for count in images.class_counts()]
-    return Facts(len(images.classes), len(images), steps, len(images.bias_names), counts, order.images_per_step)
+    classes = images.class_counts()
+    groups = images.group_counts() or [[count] for count in classes]
+    return Facts(
+        len(images.classes), len(images), steps, len(images.bias_names), groups, order.images_per_step, classes
+    )
 
 
 def _order(settings: Settings, images: ImageSet) -> Order:
