@@ -12,7 +12,9 @@ import pytest
 import torch
 from made_biased import write_biased
 
+from longcut.backbones import create_backbone
 from longcut.core import Batch
+from longcut.engine.build import build_biased_classifier
 from longcut.engine.checkpoint import load_checkpoint
 from longcut.engine.settings import Settings, resolve
 from longcut.methods import ERM
@@ -110,6 +112,26 @@ def test_a_method_reads_what_biased_models_tell_apart(name: str, data: Path, tmp
     assert all(torch.equal(one[key], two[key]) for key in one)
     states = sorted(path.stem for path in (tmp_path / "one" / "sample_state").glob("*.npz"))
     assert states == ([] if name == "jtt" else ["00000003", "00000006"])
+
+
+def test_biased_models_start_from_the_weights_of_the_run(tmp_path: Path) -> None:
+    backbone = create_backbone("resnet20")
+    torch.save(backbone.state_dict(), tmp_path / "net.pt")
+    weights = {"backbone.name": "resnet20", "backbone.weights": str(tmp_path / "net.pt")}
+    same, other = (
+        build_biased_classifier(settings("lff_be_cmnist", **weights, **changes), 3).state_dict()[
+            "backbone.conv1.weight"
+        ]
+        for changes in ({"backbone.biased": None}, {"backbone.biased": "resnet20"})
+    )
+    wanted = backbone.state_dict()["conv1.weight"]
+    assert torch.equal(same, wanted)
+    assert not torch.equal(other, wanted), "a network of another kind has weights of its own"
+
+
+def test_jtt_finds_its_errors_with_one_plain_model() -> None:
+    chosen = resolve("jtt", {"steps": 4}).ensemble
+    assert (chosen.models, chosen.loss, chosen.agreement) == (1, "ce", 1)
 
 
 def test_an_interrupted_ensemble_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,9 @@ def flat(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_makes_its_method(name: str) -> None:
-    settings = resolve(name, {"backbone.name": "convnet5", "backbone.small_stem": False, "data.image_size": 32})
+    settings = resolve(
+        name, {"backbone.name": "convnet5", "backbone.small_stem": False, "data.image_size": 32, "steps": 4}
+    )
     method, _ = build_method(settings, Facts(3, 10, 4, num_bias=3, group_counts=[[2, 1, 1]] * 3))
     wanted = settings.hyper_parameters.model_dump().get("non_semantic")
     assert ("non_semantic" in method.needs) == (wanted is not None)

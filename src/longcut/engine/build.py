@@ -83,8 +83,10 @@ def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True)
 
 
 def build_biased_classifier(settings: Settings, num_classes: int) -> Method:
-    """A model of a bias ensemble, from scratch: the biased architecture where the settings name one."""
+    """A model of a bias ensemble: of the biased architecture, from scratch, where the settings name one."""
     backbone, chosen = _build_backbone(settings, biased=True), settings.ensemble
+    if settings.backbone.weights != "none" and not settings.backbone.biased:
+        load_weights(backbone, settings.backbone.weights, timm_name=settings.backbone.name)
     if chosen.loss == "gce":
         return GCE(backbone, num_classes=num_classes, q=chosen.q).to(memory_format=torch.channels_last)
     return ERM(backbone, num_classes=num_classes).to(memory_format=torch.channels_last)
