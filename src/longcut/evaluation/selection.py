@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from longcut.evaluation.groups import group_accuracies
 from longcut.evaluation.predictions import Predictions
-
-Metric = Literal["accuracy", "class_balanced"]
-"""Scores that need no bias labels."""
-GroupMetric = Literal["unbiased", "worst_group", "bias_conflicting", "bias_conflicting_samples"]
-"""Scores that need them."""
 
 
 def scores(predictions: Predictions, num_bias: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Losses as pure functions: one value per sample, the method reduces."""
+"""Losses as pure functions: one value per sample, which the method reduces, where their docstrings say no other."""
 
 from longcut.losses.bootstrap import bootstrap
 from longcut.losses.contrast import contrast, contrast_with, cosine, info_nce, supervised_contrast
