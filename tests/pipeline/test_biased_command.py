@@ -186,7 +186,7 @@ def test_photographs_that_cannot_be_corrupted(tmp_path: Path, refused: Refused) 
     write_images(tmp_path / "single/test", classes=["cat"])
     assert "has 1 classes: each goes with a corruption, so two are needed" in told(*some, images="single")
     assert "lies inside" in refused(
-        "data", "biased", "corrupted", tmp_path / "images", "--out", tmp_path / "images/o", *some
+        "data", "biased", "corrupted", tmp_path / "images", "--out", tmp_path / "images/test/o", *some
     )
     assert not (tmp_path / "out").exists()
 

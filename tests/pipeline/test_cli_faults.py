@@ -233,6 +233,36 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, data: Path, re
     assert [file.name for file in (tmp_path / "thesis").iterdir()] == ["chapter1.txt"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "base_small", *SMALL, "--data", "."],
+        ["sweep", "base_small", *SMALL, "--data", "."],
+        ["audit", "{run}", "."],
+        ["data", "segment", "."],
+        ["data", "backgrounds", ".", "--masks", "{masks}"],
+    ],
+    ids=lambda words: words[0] if words[0] != "data" else words[1],
+)
+def test_nothing_is_written_among_the_images(
+    words: list[str], tmp_path: Path, data: Path, run: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"run": run, "masks": write_masks(tmp_path / "masks", count=4)}
+    monkeypatch.chdir(data)
+    out = [] if words[0] == "audit" else ["--out", "audit"]
+    line = refused(*(word.format(**places) for word in words), *out)
+    assert line == "longcut: audit lies inside . and would be read as its images: choose an --out outside ."
+    assert sorted(path.name for path in data.iterdir()) == list(CLASSES)
+
+
+def test_a_run_may_lie_beside_the_splits_of_its_images(tmp_path: Path, longcut: Longcut, refused: Refused) -> None:
+    write_images(tmp_path / "data/train", count=4)
+    words = "train", "base_small", *SMALL, "--data", tmp_path / "data", "--out"
+    assert longcut(*words, tmp_path / "data/runs/a").code == 0
+    assert longcut(*words, tmp_path / "data/runs/b").code == 0
+    assert "lies inside" in refused(*words, tmp_path / "data/train/a")
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path, data: Path, refused: Refused) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
@@ -369,6 +399,6 @@ def test_ctrl_c_is_told_in_a_line(data: Path, longcut: Longcut, monkeypatch: pyt
         raise KeyboardInterrupt
 
     monkeypatch.setattr("longcut.data.builders.segmentation.segment", interrupt)
-    told = longcut("data", "segment", data, "--out", data / "masks")
+    told = longcut("data", "segment", data, "--out", data.parent / "masks")
     assert told.code == 130
     assert told.err == "longcut: interrupted; run the same command again (train: with --resume) to go on\n"

@@ -56,6 +56,13 @@ def test_a_wrong_command_is_told_in_one_line(words: list[str], expected: str, re
     assert line.endswith(" -h'")
 
 
+@pytest.mark.parametrize("limit", [0, -1])
+@pytest.mark.parametrize("words", [["segment"], ["backgrounds", "--masks", "m"]], ids=lambda words: words[0])
+def test_a_limit_of_no_image_is_refused(words: list[str], limit: int, refused: Refused) -> None:
+    line = refused("data", *words, "d", "--out", "o", "--limit-per-class", limit)
+    assert line == f"longcut: limit per class is {limit}: at least 1 image is needed"
+
+
 def test_help_is_still_help(longcut: Longcut) -> None:
     assert "Build sets with a known shortcut." in longcut("data", "biased").out
     told = longcut("train", "-h")

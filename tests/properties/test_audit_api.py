@@ -418,3 +418,9 @@ def test_what_does_not_go_together(
     given = {"model": mean_colour, "images": IMAGES, "targets": [0, 1, 2, 0], "suites": "patches", **changes}
     with pytest.raises(ValueError, match=message):
         longcut.audit(**given)
+
+
+def test_no_audit_lies_among_its_images(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"photos/audit lies inside .*photos and would be read as its images"):
+        longcut.audit(mean_colour, folder / "photos", out=folder / "photos" / "audit")
+    assert not (folder / "photos" / "audit").exists()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from longcut.data import tables
+from longcut.data.destination import check_outside
 from longcut.data.image_set import ImageSet, read_images, splits_of
 from longcut.data.layouts import LAYOUTS, LayoutOptions, find_layout
 from longcut.data.tables import LabelError
@@ -521,6 +522,25 @@ def test_no_layout_is_taken_for_another(tmp_path: Path) -> None:
     assert list(made) == [layout.name for layout in LAYOUTS]
     for name, root in made.items():
         assert [layout.name for layout in LAYOUTS if layout.matches(root)] == [name]
+
+
+def test_nothing_is_written_where_every_image_is_read(tmp_path: Path) -> None:
+    """Beside splits there is room, and anywhere where a table names the images."""
+    (tmp_path / "listed").mkdir()
+    sets = {
+        fill(tmp_path / "flat", "a/1.png"): (["", "run", "a/run"], ["..", "../run"]),
+        fill(tmp_path / "splits", "train/a/1.png"): (["train", "train/run", "val"], ["", "runs/a", "training"]),
+        write_cmnist(tmp_path) / "1pct": (["align/run", "valid"], ["", "runs"]),
+        write_bar(tmp_path / "bar"): (["train/run", "test/run"], ["", "runs"]),
+        write_table(tmp_path / "listed", "train/1.png,a,train,"): ([], ["..", "../run"]),
+        tmp_path / "listed": ([], ["", "run", "train/run"]),
+    }
+    for root, (refused, allowed) in sets.items():
+        for place in refused:
+            with pytest.raises(ValueError, match=f"would be read as its images: choose an --out outside {root}$"):
+                check_outside(root, root / place)
+        for place in allowed:
+            check_outside(root, root / place)
 
 
 def test_a_layout_read_without_labels_keeps_its_splits(tmp_path: Path) -> None:

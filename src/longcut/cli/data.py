@@ -76,11 +76,10 @@ def segment(
     skip_bad: SkipBad = False,
 ) -> None:
     """Make a foreground mask for every image; goes on where it was cut off."""
+    from longcut.data.builders.choosing import choose_images
     from longcut.data.builders.segmentation import segment as run
-    from longcut.data.image_set import read_images
 
-    found = read_images(images, split, boxes=boxes)
-    found = found.limit_per_class(limit_per_class) if limit_per_class else found
+    found = choose_images(images, split, destination=out, limit_per_class=limit_per_class, boxes=boxes)
     rows = run(
         found, out, method=method, model=model, seed=seed, workers=workers, engine=engine,
         skip_bad=skip_bad, label="segmenting",
@@ -107,10 +106,9 @@ def backgrounds(
 ) -> None:
     """Build the Background Challenge of one's own images; goes on where it was cut off."""
     from longcut.data.builders.challenge_builder import build_backgrounds
-    from longcut.data.image_set import read_images
+    from longcut.data.builders.choosing import choose_images
 
-    found = read_images(images, split, masks=masks, boxes=boxes)
-    found = found.limit_per_class(limit_per_class) if limit_per_class else found
+    found = choose_images(images, split, destination=out, limit_per_class=limit_per_class, masks=masks, boxes=boxes)
     built = build_backgrounds(
         found, out, seed=seed, edges=edges, format=form, size=size, workers=workers, engine=engine,
         skip_bad=skip_bad, label="building",

@@ -34,14 +34,14 @@ def discover(
 
     Needs neither a model nor bias labels. Pseudo-groups by the strongest cue are written as a table to train with.
     """
-    from longcut.recipes.discovery.files import check_outside, write_discovery
+    from longcut.recipes.discovery.files import check_folder, write_discovery
     from longcut.recipes.discovery.run import DiscoverOptions
     from longcut.recipes.discovery.run import discover as run_discover
     from longcut.recipes.discovery.sets import read_set
     from longcut.report.discovery import format_discovery
 
     if out is not None:
-        check_outside(images, out)
+        check_folder(images, out)
     chosen = read_set(images, split, masks=masks, limit=limit)
     options = DiscoverOptions(folds=folds, seed=seed, workers=workers, skip_bad=skip_bad)
     found = run_discover(chosen.images, measured=chosen.measured, options=options, say=say)

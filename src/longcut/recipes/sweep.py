@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from longcut.data.decoding import write_whole
+from longcut.data.destination import check_outside
 from longcut.engine.run_folder import check_run_folder, load_run
 from longcut.engine.settings import resolve
 from longcut.recipes.inputs import Inputs
@@ -75,12 +76,13 @@ def sweep(
         Folders of the runs that did not diverge; None where it was asked to stop.
 
     Raises:
-        ValueError: a setting or a measure is wrong (all are checked before the first run begins), or a run cannot be
-            made for another reason than its loss.
+        ValueError: a setting, a measure or `out` is wrong (all are checked before the first run begins), or a run
+            cannot be made for another reason than its loss.
     """
     unknown = [name for name in measures if name not in MEASURES]
     if unknown:
         raise ValueError(f"no measure is called {', '.join(unknown)}: there are {', '.join(MEASURES)}")
+    check_outside(inputs.data, out)
     settings = {name: resolve(preset, overrides) for name, (preset, overrides) in grid.runs().items()}
     folders = []
     for place, (name, chosen) in enumerate(settings.items(), 1):

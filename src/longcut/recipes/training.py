@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from longcut.core.distributed import on_first_process_first, rank, world_size
+from longcut.data.destination import check_outside
 from longcut.data.loader import BatchLoader
 from longcut.engine.build import build_normalisation
 from longcut.engine.launch import Stopper, find_device, flush_denormals, keep_memory, make_deterministic, processes
@@ -49,6 +50,7 @@ def train_run(
         images = training_images(settings, inputs)
         table = inputs.table(settings)
         on_first_process_first(lambda: check_run_folder(out, table, resume=resume or rank() != 0))
+        check_outside(inputs.data, out)
         if device.type == "cpu":
             keep_memory()
             flush_denormals()

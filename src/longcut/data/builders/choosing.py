@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from longcut.core.seeding import Stream, keyed_uniforms
+from longcut.data.destination import check_outside
 from longcut.data.image_set import ImageSet, read_images, splits_of
 
 
@@ -18,6 +19,8 @@ def choose_images(
     destination: Path,
     limit: int | None = None,
     limit_per_class: int | None = None,
+    masks: Path | None = None,
+    boxes: Path | None = None,
 ) -> ImageSet:
     """Read the images to build from.
 
@@ -28,15 +31,17 @@ def choose_images(
         limit: at most so many images, spread evenly over the classes.
         limit_per_class: at most so many images of each class; always the same ones, and with n classes those that a
             limit of n times as many takes.
+        masks: tree of masks that mirrors the images' tree.
+        boxes: CSV of boxes.
 
     Raises:
-        ValueError: a limit below 1, a destination inside the folder of images, or no images.
+        ValueError: a limit below 1, a destination among the images, or no images.
     """
     for name, count in (("limit", limit), ("limit per class", limit_per_class)):
         if count is not None and count < 1:
             raise ValueError(f"{name} is {count}: at least 1 image is needed")
-    _check_outside(root, destination)
-    images = read_images(root, split)
+    check_outside(root, destination)
+    images = read_images(root, split, masks=masks, boxes=boxes)
     images = images if limit_per_class is None else images.limit_per_class(limit_per_class)
     return images if limit is None else _spread(images, limit)
 
@@ -45,9 +50,9 @@ def choose_textures(root: Path, split: str | None = None, *, destination: Path) 
     """Read textures to build from: those of a split where they have it, all where they have not.
 
     Raises:
-        ValueError: a destination inside the folder of textures, or no textures.
+        ValueError: a destination among the textures, or no textures.
     """
-    _check_outside(root, destination)
+    check_outside(root, destination)
     return read_images(root, split if split in splits_of(root) else None)
 
 
@@ -67,11 +72,6 @@ def check_distinct(images: ImageSet, file_of: Callable[[str], Hashable], what: s
         other = owners.setdefault(file_of(path), path)
         if other != path:
             raise ValueError(f"{other} and {path} in {images.root} would share one {what}: rename one of them")
-
-
-def _check_outside(root: Path, destination: Path) -> None:
-    if Path(destination).resolve().is_relative_to(Path(root).resolve()):
-        raise ValueError(f"{destination} lies inside {root} and would be read as its images: give a folder beside it")
 
 
 def _spread(images: ImageSet, limit: int) -> ImageSet:

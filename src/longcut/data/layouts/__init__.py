@@ -24,12 +24,14 @@ class Layout:
         matches: whether a folder or a file has it.
         read: its images, of every split.
         options: which of the options it knows.
+        folders: names of the folders in which it reads every image; none where a table or an array names them.
     """
 
     name: str
     matches: Callable[[Path], bool]
     read: Callable[[Path, LayoutOptions], Samples]
     options: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
 
 
 TABLE = Layout("table of images", table.matches, table.read)
@@ -37,9 +39,15 @@ LAYOUTS = (
     TABLE,
     Layout("Waterbirds", waterbirds.matches, waterbirds.read),
     Layout("CelebA", celeba.matches, celeba.read, frozenset({"target", "bias"})),
-    Layout("align and conflict", align_conflict.matches, align_conflict.read, frozenset({"severity"})),
-    Layout("BAR with severities", bar.matches, bar.read, frozenset({"severity"})),
-    Layout("BAR", bar.matches_flat, bar.read_flat),
+    Layout(
+        "align and conflict",
+        align_conflict.matches,
+        align_conflict.read,
+        frozenset({"severity"}),
+        frozenset({*align_conflict.PARTS, *align_conflict.OTHER_SPLITS}),
+    ),
+    Layout("BAR with severities", bar.matches, bar.read, frozenset({"severity"}), frozenset(bar.SPLITS)),
+    Layout("BAR", bar.matches_flat, bar.read_flat, folders=frozenset(bar.SPLITS)),
     Layout("LfF's arrays", lff_npy.matches, lff_npy.read),
 )
 """In the order in which they are looked for."""

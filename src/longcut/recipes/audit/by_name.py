@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from longcut.data.destination import check_outside
 from longcut.data.image_set import read_images
 from longcut.data.layouts import LayoutOptions
 from longcut.evaluation.audit.result import AuditResult
@@ -54,9 +55,11 @@ def audit_named(
         opening: what `open_model` takes beside the name.
 
     Raises:
-        ValueError: there is no such model, there are no images, or one does not go with the other.
+        ValueError: there is no such model, there are no images, one does not go with the other, or `out` lies among
+            the images.
     """
     check_folder(out)
+    check_outside(folder, out)
     options = options or AuditOptions()
     images = read_images(folder, split or measured_split(folder, layout) or None, options=layout)
     if name.startswith(PREDICTIONS):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from longcut.attribution.class_activation import evaluation_mode
 from longcut.data.decoding import image_size
+from longcut.data.destination import check_outside
 from longcut.data.image_set import ImageSet, read_images
 from longcut.data.layouts import LayoutOptions
 from longcut.engine.launch import find_device
@@ -74,6 +75,7 @@ def audit_given(
     if isinstance(masks, str | Path):
         options, masks = replace(options, masks=Path(masks)), None
     if isinstance(images, str | Path):
+        check_outside(Path(images), out)
         found = _of_folder(Path(images), targets, bias, masks, split)
         targets = bias = None
     else:

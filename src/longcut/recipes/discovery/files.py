@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from longcut.data.builders.picture_grid import picture_grid
 from longcut.data.decoding import read_image, write_image, write_whole
+from longcut.data.destination import check_outside
 from longcut.evaluation.cues.classifier import margins
 from longcut.evaluation.cues.result import Discovery
 
@@ -38,16 +39,15 @@ class Carrier(NamedTuple):
     """Score of its own class minus the best of the others."""
 
 
-def check_outside(root: Path, out: Path) -> None:
-    """Refuse to write pictures where the images are read.
+def check_folder(root: Path, out: Path) -> None:
+    """Refuse a folder that a discovery must not write to, before any work is done.
 
     Raises:
-        ValueError: the folder lies among the images, or is a file.
+        ValueError: it lies among the images, or is a file.
     """
     if out.is_file():
         raise ValueError(f"{out} is a file: --out names a folder")
-    if root.is_dir() and out.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"{out} lies inside {root} and would be read as its images: give a folder beside it")
+    check_outside(root, out)
 
 
 def write_discovery(found: Discovery, out: Path, splits: Mapping[str, str] | None = None) -> list[Path]:
