@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import Longcut, Refused
+from command_line import SMALL, Longcut, Refused
 from made_biased import write_biased
 from made_images import write_images
 from torch.utils.data import Dataset
@@ -130,6 +131,21 @@ def test_a_checkpoint_that_could_not_be_written_says_why(tmp_path: Path, monkeyp
     monkeypatch.setattr(torch, "save", short)
     with pytest.raises(OSError, match=r"No space left on device\); none was there before; go on with --resume$"):
         save_checkpoint(tmp_path / "checkpoint.pt", ERM(SmallConvNet(), num_classes=3), step=1, about={})
+
+
+# Readers that leave.
+
+
+def test_work_goes_on_when_nobody_reads_what_is_told(tmp_path: Path, data: Path) -> None:
+    """As in `longcut train ... 2>&1 | head -1`."""
+    words = ["train", "base_small", *SMALL, "--data", data, "--out", tmp_path / "run"]
+    code = "from longcut.cli import main; main()"
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", code, *map(str, words)], stdout=writer, stderr=writer)
+    os.close(writer)
+    assert ended.returncode == 0
+    assert (tmp_path / "run" / "checkpoint.pt").is_file()
 
 
 # Interrupts: a terminal's Ctrl-C goes to the workers too.

@@ -12,6 +12,7 @@ import typer
 from longcut import __version__
 from longcut.cli import analyse, analysis, audit, data, dfr, discover, export, results, tables, training
 from longcut.cli.usage import Commands
+from longcut.data.telling import tell
 
 app = typer.Typer(
     name="longcut",
@@ -88,5 +89,5 @@ def _told(error: OSError) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"longcut: {message}", file=sys.stderr)
+    tell(f"longcut: {message}")
     sys.exit(code)

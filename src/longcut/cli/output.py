@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from longcut.data.telling import tell
+
 
 def say(line: str) -> None:
     """Print a line about what is going on; of several processes the first does."""
     if os.environ.get("RANK", "0") == "0":
-        print(line, file=sys.stderr, flush=True)
+        tell(line)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], folder: Path, *, width: int, without: str = "") -> None:

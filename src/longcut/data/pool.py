@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 import cv2
 
 from longcut.data.script_main import main_not_imported
+from longcut.data.telling import tell
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -211,4 +212,4 @@ def _lines(results: Iterator[Result], total: int, label: str) -> Generator[Resul
         if now - last >= _LINE_EVERY or done == total:
             last, rate = now, done / max(now - start, 1e-9)
             left = time.strftime("%H:%M:%S", time.gmtime((total - done) / rate))
-            print(f"{label}: {done}/{total}, {rate:.1f}/s, {left} left", file=sys.stderr, flush=True)
+            tell(f"{label}: {done}/{total}, {rate:.1f}/s, {left} left")

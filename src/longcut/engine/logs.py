@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longcut.data.decoding import write_whole
+from longcut.data.telling import tell
 
 
 class RunLog:
@@ -102,7 +103,7 @@ class ProgressLine:
         elif not self._silent and (time.monotonic() - self._said >= self._every or step == self._total):
             self._said = time.monotonic()
             left = (self._said - self._start) / max(1, step - self._first) * (self._total - step)
-            print(f"{self._label}: step {step}/{self._total}, {text}, {left:.0f} s left", file=self._stream, flush=True)
+            tell(f"{self._label}: step {step}/{self._total}, {text}, {left:.0f} s left", self._stream)
 
     def _new_bar(self) -> Progress:
         columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
