@@ -105,7 +105,7 @@ def test_a_run_stopped_by_sigterm_goes_on_as_if_it_had_not_been(
         monkeypatch.setattr(training, "train", signalled(at))
         assert not train_run(chosen, inputs, tmp_path / "broken", resume=at != 5, say=said.append)
     monkeypatch.setattr(training, "train", train)
-    assert said[-1] == "stopped after step 9 of 14; go on with --resume"
+    assert said[-1] == "stopped after step 9 of 14; run the same command again (train: with --resume) to go on"
     assert load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["step"] == 9
     torch.rand(3)
     assert train_run(chosen, inputs, tmp_path / "broken", resume=True, say=said.append)

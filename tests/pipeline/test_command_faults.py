@@ -129,7 +129,7 @@ def test_a_checkpoint_that_could_not_be_written_says_why(tmp_path: Path, monkeyp
             raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904 - as torch does
 
     monkeypatch.setattr(torch, "save", short)
-    with pytest.raises(OSError, match=r"No space left on device\); none was there before; go on with --resume$"):
+    with pytest.raises(OSError, match=r"No space left on device\); none was there before; run the same"):
         save_checkpoint(tmp_path / "checkpoint.pt", ERM(SmallConvNet(), num_classes=3), step=1, about={})
 
 

@@ -141,7 +141,7 @@ def test_an_interrupted_ensemble_goes_on(data: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr("longcut.recipes.bias_ensemble.Stopper.asked", lambda self: next(asked))
     told: list[str] = []
     assert not train_run(chosen, Inputs(data), tmp_path / "run", say=told.append)
-    assert told[-1] == "stopped at biased model 2 of 3; go on with --resume"
+    assert told[-1] == "stopped at biased model 2 of 3; run the same command again (train: with --resume) to go on"
     assert len(list((tmp_path / "run" / "ensemble").glob("*/model-*.npz"))) == 1
     monkeypatch.undo()
     assert train_run(chosen, Inputs(data), tmp_path / "run", resume=True)

@@ -12,7 +12,7 @@ import typer
 from longcut import __version__
 from longcut.cli import analyse, analysis, audit, data, dfr, discover, export, results, tables, training
 from longcut.cli.usage import Commands
-from longcut.data.telling import tell
+from longcut.data.telling import GO_ON, tell
 
 app = typer.Typer(
     name="longcut",
@@ -40,7 +40,7 @@ app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-_INTERRUPTED = "interrupted; run the same command again (train: with --resume) to go on"
+_INTERRUPTED = f"interrupted; {GO_ON}"
 
 
 @app.callback(invoke_without_command=True)

@@ -6,6 +6,9 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
+GO_ON = "run the same command again (train: with --resume) to go on"
+"""What to do after an interruption, whichever command it was."""
+
 
 def tell(line: str, stream: TextIO | None = None) -> None:
     """Print a line at once; where its reader has left, as `| head` does, the work goes on in silence.

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from longcut.core import Method
 from longcut.core.distributed import rank, world_size
 from longcut.core.seeding import generator_states, restore_generators
+from longcut.data.telling import GO_ON
 
 FORMAT = 2
 
@@ -149,7 +150,7 @@ def _write(path: Path, state: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
         before = "the checkpoint that was there before is whole" if path.exists() else "none was there before"
-        raise OSError(f"cannot write {path} ({_reason(error)}); {before}; go on with --resume") from error
+        raise OSError(f"cannot write {path} ({_reason(error)}); {before}; {GO_ON}") from error
 
 
 def _reason(error: BaseException) -> str:

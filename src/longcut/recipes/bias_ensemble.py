@@ -29,6 +29,7 @@ from longcut.data.layouts.samples import counted
 from longcut.data.loader import BatchLoader
 from longcut.data.order import Order, evaluation_keys
 from longcut.data.store import Store
+from longcut.data.telling import GO_ON
 from longcut.engine.build import build_biased_classifier, build_normalisation
 from longcut.engine.launch import Stopper, find_precision
 from longcut.engine.logs import ProgressLine
@@ -123,7 +124,7 @@ class BiasEnsemble:
         for place in range(count):
             found = self._load(place) or self._train(place)
             if found is None:
-                self.say(f"stopped at biased model {place + 1} of {count}; go on with --resume")
+                self.say(f"stopped at biased model {place + 1} of {count}; {GO_ON}")
                 return None
             columns.append(found)
         confidence, correct = zip(*columns, strict=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from longcut.core.distributed import on_first_process_first, rank, world_size
 from longcut.data.destination import check_outside
 from longcut.data.loader import BatchLoader
+from longcut.data.telling import GO_ON
 from longcut.engine.build import build_normalisation
 from longcut.engine.launch import Stopper, find_device, flush_denormals, keep_memory, make_deterministic, processes
 from longcut.engine.logs import ProgressLine, RunLog
@@ -134,7 +135,7 @@ class _Loop:
                     watch.check(step)
                     save_run(run, self.out, "last", step)
                 if stop:
-                    self.say(f"stopped after step {step} of {run.steps}; go on with --resume")
+                    self.say(f"stopped after step {step} of {run.steps}; {GO_ON}")
                     return False
         return True
 
