@@ -206,6 +206,9 @@ def test_labels_that_cannot_be_read_are_a_finding(tmp_path: Path, longcut: Longc
     assert json.loads(longcut("data", "check", root, "--json").out)["labels_fault"].endswith("test/unknown.png")
     (root / "metadata.csv").write_text("img_filename,y,split,place\na.jpg,4,0,0\n")
     assert "y is '4'" in longcut("data", "check", root).out
+    (tmp_path / "french").mkdir()
+    (tmp_path / "french" / os.fsdecode(b"caf\xe9.png")).touch()
+    assert "1 name not in UTF-8, to be renamed: 'caf\\udce9.png'" in longcut("data", "check", tmp_path / "french").out
 
 
 def test_masks(tmp_path: Path, longcut: Longcut) -> None:

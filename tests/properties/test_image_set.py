@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,12 @@ def test_spaces_and_unicode(tmp_path: Path) -> None:
     assert images.classes == ("wheeled vehicle", "Ünï")
     assert images.paths == ("wheeled vehicle/ein Bild.png", "Ünï/é.png", "Ünï/写真 1.jpg")
     assert all((images.root / path).is_file() for path in images.paths)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """It could be written to no table and no page."""
+    fill(tmp_path, "a/1.png", "b/é.png", "b/" + os.fsdecode(b"caf\xe9.png"))
+    assert refusal(tmp_path) == rf"{tmp_path}: 1 name not in UTF-8, to be renamed: 'b/caf\udce9.png'"
 
 
 def test_splits(tmp_path: Path) -> None:

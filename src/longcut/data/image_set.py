@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from longcut.core.seeding import Stream, keyed_uniforms
 from longcut.data.arrays import split_member
 from longcut.data.layouts import LayoutOptions, Samples, find_layout, folders, read_layout
-from longcut.data.layouts.samples import no_split
-from longcut.data.tables import read_boxes
+from longcut.data.layouts.samples import counted, no_split, some
+from longcut.data.tables import LabelError, read_boxes
 
 
 @dataclass(frozen=True)
@@ -183,14 +183,16 @@ def read_samples(
 
     Raises:
         ValueError: nothing is there.
+        LabelError: what lies there does not say what it should, or a file's name is no text.
     """
     options = options or LayoutOptions()
     _check_exists(root)
     found = read_layout(find_layout(root), root, options)
-    if found is not None:
-        return found
-    known = folders.splits_in(root)
-    return folders.read(root, None if split is None else _known_as(split, known), labelled=labelled)
+    if found is None:
+        known = folders.splits_in(root)
+        found = folders.read(root, None if split is None else _known_as(split, known), labelled=labelled)
+    _check_names(found)
+    return found
 
 
 def splits_of(root: Path, *, options: LayoutOptions | None = None) -> tuple[str, ...]:
@@ -212,6 +214,13 @@ def split_names(samples: Samples) -> tuple[str, ...]:
 def _check_exists(root: Path) -> None:
     if not root.exists():
         raise ValueError(f"{root} does not exist: give a folder of images or a CSV 'path,target'")
+
+
+def _check_names(samples: Samples) -> None:
+    wrong = [path for path in samples.paths if not path.isascii() and path.encode(errors="ignore").decode() != path]
+    if wrong:
+        names = some([ascii(path) for path in wrong])
+        raise LabelError(f"{samples.root}: {counted(len(wrong), 'name')} not in UTF-8, to be renamed: {names}")
 
 
 def _known_as(split: str, known: Sequence[str]) -> str:
