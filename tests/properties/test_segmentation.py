@@ -156,6 +156,16 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert seen[len(images) :] == [images.paths[0]]
 
 
+def test_a_mask_that_no_longer_holds_is_removed(tmp_path: Path) -> None:
+    images = folder(tmp_path / "images", 3)
+    assert [row.verdict for row in segment(images, tmp_path / "masks", workers=1)] == ["ok"] * 3
+    boxes = images.boxes.copy()
+    boxes[1] = 9, 9, 9, 9
+    rows = segment(replace(images, boxes=boxes), tmp_path / "masks", workers=1)
+    assert [row.verdict for row in rows] == ["ok", "bad_box", "ok"]
+    assert images.with_masks(tmp_path / "masks").usable_masks().tolist() == [True, False, True]
+
+
 def test_other_settings_and_strange_folders_are_refused(tmp_path: Path) -> None:
     images = folder(tmp_path / "images", 2)
     segment(images, tmp_path / "masks", workers=1)

@@ -177,6 +177,7 @@ def _boxes(images: ImageSet) -> Iterator[tuple[float, ...] | None]:
 
 def _segment_one(job: _Job, item: tuple[str, tuple[float, float, float, float] | None]) -> MaskRow:
     path, box = item
+    mask_path(job.destination, path).unlink(missing_ok=True)  # of an earlier run, where this one may find none
     try:
         image = read_image(job.root / path)
     except ImageError as error:
