@@ -212,6 +212,16 @@ def test_masks_are_made_once_and_where_they_are_needed(audit: Audit, longcut: Lo
     assert found.masks["source"] == "none"
 
 
+def test_masks_are_made_again_where_boxes_are_added(audit: Audit, tmp_path: Path) -> None:
+    files = sorted(write_images(tmp_path, count=2).glob("*/*.png"))
+    table = tmp_path / "photos.csv"
+    for box in (",,,", "4,4,31,31"):
+        rows = [f"{file.relative_to(tmp_path)},{file.parent.name},{box}" for file in files]
+        table.write_text("\n".join(["path,target,x1,y1,x2,y2", *rows]))
+        found = audit("audit_networks:mean_colour", table, *PLAIN, "--suite", "background")
+        assert found.masks["source"] == "grabcut"
+
+
 def test_small_images_in_an_array(audit: Audit, tmp_path: Path) -> None:
     """Rows of one file, whose masks need names of their own."""
     files = sorted(write_images(tmp_path / "photos", count=2).rglob("*.png"))

@@ -36,7 +36,8 @@ def with_masks(
     Raises:
         ValueError: `given` is no folder, or holds no mask of any of the images.
     """
-    folder = (cache or default_cache()) / "masks" / fingerprint(replace(images, masks=None), Recipe(0, False))
+    recipe = Recipe(0, composites=images.boxes is not None)  # with composites, the fingerprint tells the boxes
+    folder = (cache or default_cache()) / "masks" / fingerprint(replace(images, masks=None), recipe)
     if given is not None:
         images = images.with_masks(given)
     if images.masks is not None and any(mask.is_file() for mask in images.masks):
