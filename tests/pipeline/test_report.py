@@ -299,10 +299,24 @@ def test_the_manifest_knows_foregrounds_that_names_do_not_tell(tmp_path):
     assert find_failures(_compare(run).groups[0], "original", 9) == []
     (root / "manifest.csv").write_text(
         "variant,file,foreground,foreground_class,background,background_class\n"
+        "original,original/val/a/x_bg_1.png,photos/a/x_bg_1.jpeg,dog,photos/a/x_bg_1.jpeg,dog\n"
         "mixed_rand,mixed_rand/val/a/fg_x_bg_1_bg_y.png,photos/a/x_bg_1.jpeg,dog,photos/b/y.jpeg,bird\n"
     )
     (failure,) = find_failures(_compare(run).groups[0], "original", 9)
     assert failure.background == "bird"
+
+
+def test_foregrounds_of_one_name_are_told_apart_by_the_manifest(tmp_path):
+    """Of `2010/1.jpg`, right on both, and `2011/1.jpg`, wrong on both, none was right before and wrong after."""
+    run, root = make_run(tmp_path / "erm", ERM), tmp_path / "challenge"
+    (root / "mixed_rand" / "val").mkdir(parents=True)
+    rows = ["variant,file,foreground,foreground_class,background,background_class"]
+    for variant, files in {"original": ["1", "1_2"], "mixed_rand": ["fg_1_bg_y", "fg_1_2_bg_y"]}.items():
+        paths = [f"a/{file}.png" for file in files]
+        write_predictions(run, variant, root / variant / "val", paths, [0, 0], [0, 1], ["dog", "bird"])
+        rows += [f"{variant},{variant}/val/{p},{y}/1.jpg,a,y.jpg,b" for p, y in zip(paths, (2010, 2011), strict=True)]
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    assert find_failures(_compare(run).groups[0], "original", 9) == []
 
 
 def test_broken_predictions_are_named(tmp_path):

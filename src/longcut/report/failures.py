@@ -19,7 +19,7 @@ REFERENCES = ("mixed_same", "original")
 SWAPPED = "mixed_rand"
 
 Foreground = tuple[str, str]
-"""Class folder and stem of the image that a foreground was cut from."""
+"""Class folder of the image that a foreground was cut from, and its path as the manifest says it, or else its stem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _manifest_entries(
     for row in rows:
         if row["variant"] == variant and row["foreground"]:
             file = _tail(row["file"])
-            yield file, ((file[0], Path(_tail(row["foreground"])[1]).stem), row["background_class"] or None)
+            yield file, ((file[0], row["foreground"]), row["background_class"] or None)
 
 
 def interleave(lists: Sequence[Sequence[Failure]]) -> list[Failure]:
