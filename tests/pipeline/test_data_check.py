@@ -198,6 +198,18 @@ def test_labels_that_are_lacking(tmp_path: Path) -> None:
     assert problem(tmp_path) == "1 image without a split, read with every one"
 
 
+def test_images_beside_class_folders(tmp_path: Path) -> None:
+    flat = paint(tmp_path / "flat", "a/1.png", "b/2.png", "4.jpg", "3.png", ".5.png")
+    assert problem(flat) == "2 images beside the class folders, of no class: 3.png, 4.jpg"
+    splits = paint(tmp_path / "splits", "1.png", "train/2.png", "train/a/3.png", "train/b/4.png")
+    assert problem(splits) == "2 images beside the class folders, of no class: 1.png, train/2.png"
+    unlabelled = paint(tmp_path / "unlabelled", "1.png", "2.png")
+    assert problems_of(check_set(unlabelled)) == []
+    paint(tmp_path / "listed", "a/1.png", "b/2.png", "3.png")
+    (tmp_path / "listed" / "images.csv").write_text("path,target\na/1.png,a\nb/2.png,b\n")
+    assert problems_of(check_set(tmp_path / "listed")) == []
+
+
 def test_labels_that_cannot_be_read_are_a_finding(tmp_path: Path, longcut: Longcut) -> None:
     root = biased(tmp_path, "test/unknown.png")
     told = longcut("data", "check", root)

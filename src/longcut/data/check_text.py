@@ -46,6 +46,7 @@ def problems_of(findings: Findings) -> list[str]:
         problems.append(f"{counted(findings.num_duplicates, 'file')} in more than one split: {pairs}{many}")
     for paths, what in (
         (findings.repeated, "listed more than once"),
+        (findings.beside_classes, "beside the class folders, of no class"),
         (findings.misplaced, "in the folder of another class than their labels say"),
         (findings.contradicting, "in the wrong one of align and conflict, by their labels"),
     ):

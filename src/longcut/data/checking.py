@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from longcut.data.check_images import Looked, look_at_all
 from longcut.data.image_set import ImageSet, images_of, in_split, read_samples, split_names
-from longcut.data.layouts import FOLDERS, LayoutOptions, Samples, find_layout
+from longcut.data.layouts import FOLDERS, LayoutOptions, Samples, find_layout, folders
 from longcut.data.layouts.files import folder_of
 from longcut.data.tables import LabelError
 
@@ -72,6 +72,7 @@ class Findings:
         contradicting: images in `align` whose labels conflict, and the other way round.
         without_split: images that belong to every split because their row names none.
         repeated: paths that more than one row of a table names.
+        beside_classes: images beside class folders, which belong to none.
     """
 
     root: str
@@ -92,6 +93,7 @@ class Findings:
     contradicting: tuple[str, ...] = ()
     without_split: int = 0
     repeated: tuple[str, ...] = ()
+    beside_classes: tuple[str, ...] = ()
 
 
 def check_set(
@@ -143,6 +145,7 @@ def check_set(
         contradicting=_contradicting(images),
         without_split=int((samples.splits == "").sum()) if named else 0,
         repeated=tuple(path for path, count in Counter(images.paths).items() if count > 1),
+        beside_classes=folders.beside_classes(root) if find_layout(root) is None else (),
     )
 
 

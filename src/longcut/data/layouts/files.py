@@ -19,6 +19,11 @@ def folders_in(folder: Path) -> list[str]:
         return []
 
 
+def images_in(folder: Path) -> list[str]:
+    """Names of the image files in a folder itself, sorted; hidden ones are passed over."""
+    return sorted(entry.name for entry in os.scandir(folder) if is_image(entry.name) and entry.is_file())
+
+
 def images_below(folder: Path, root: Path) -> list[str]:
     """POSIX paths, relative to `root`, of the image files in a folder at any depth; hidden ones are passed over."""
     found: list[str] = []

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from longcut.data.layouts.files import KINDS, folders_in, images_below
+from longcut.data.layouts.files import KINDS, folders_in, images_below, images_in
 from longcut.data.layouts.samples import Samples, no_split, places
 
 SPLITS = ("train", "val", "valid", "test")
@@ -15,6 +15,12 @@ SPLITS = ("train", "val", "valid", "test")
 def splits_in(root: Path) -> tuple[str, ...]:
     """Names of the splits that a folder holds as folders."""
     return tuple(name for name in folders_in(root) if name in SPLITS)
+
+
+def beside_classes(root: Path) -> tuple[str, ...]:
+    """POSIX paths of the images that lie beside folders of classes or of splits, of which `read` takes none."""
+    parts = [part for part in ("", *splits_in(root)) if folders_in(root / part)]
+    return tuple(str(PurePosixPath(part, name)) for part in parts for name in images_in(root / part))
 
 
 def read(root: Path, split: str | None, *, labelled: bool) -> Samples:
