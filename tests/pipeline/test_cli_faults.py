@@ -238,6 +238,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, data: Path, re
     [
         ["train", "base_small", *SMALL, "--data", "."],
         ["sweep", "base_small", *SMALL, "--data", "."],
+        ["evaluate", "{run}", "--data", "."],
+        ["probe", "{run}", "--data", "."],
         ["audit", "{run}", "."],
         ["data", "segment", "."],
         ["data", "backgrounds", ".", "--masks", "{masks}"],

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from longcut.data.destination import check_outside
 from longcut.data.layouts import LayoutOptions
 from longcut.data.store import Store
 from longcut.evaluation.background_challenge import variants_in
@@ -53,7 +54,7 @@ def evaluate(
         say: is told which set is being measured.
 
     Raises:
-        ValueError: there are no images, or their classes are not the model's.
+        ValueError: there are no images, their classes are not the model's, or `out` lies among them.
     """
     return evaluate_all([model], data, out, name=name, adversarial=adversarial, skip_bad=skip_bad, say=say)
 
@@ -88,6 +89,7 @@ def evaluate_all(
     stores: dict[str, Store] = {}
     networks: list[Any] = [model.network for model in models]
     for label, root, split in parts_of(data, name, options_for(first, data)):
+        check_outside(root, out)
         # A run's network reads every part as it is; only that of an ImageNet model, which comes alone, depends on it.
         networks[0], images = read_for(first, root, split)
         store = open_images(images, first.image_size, skip_bad=skip_bad, say=say)

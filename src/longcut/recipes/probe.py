@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from longcut.data.destination import check_outside
 from longcut.data.image_set import ImageSet, read_images, splits_of
 from longcut.engine.launch import find_device
 from longcut.evaluation.coarse import CoarseClasses, coarse_by_prefix, coarse_correct, read_coarse
@@ -112,8 +113,9 @@ def probe(
         say: is told what is going on.
 
     Raises:
-        ValueError: there are no labels, no second split, or an option cannot be.
+        ValueError: there are no labels, no second split, an option cannot be, or `out` lies among the images.
     """
+    check_outside(data, out)
     fit_images, test_images, name = labelled_splits(model, data, train, test, seed=probes.seed, say=say)
     groups = _coarse_classes(fit_images.classes, coarse, coarse_prefix, say)
     if limit_per_class:
