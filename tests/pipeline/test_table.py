@@ -168,6 +168,12 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert "build.valid = 'x': input should be a valid integer" in refused(*words, "build.valid=x")
     assert "lff_be_cmnist: unknown setting 'tau'" in refused(*words, "tau=2")
     assert "'steps' is no KEY=VALUE" in refused(*words, "steps")
+    for key in ("seed", "run.seed"):
+        assert f"{key} tells the table's cells apart: choose it by --seeds" in refused(*words, f"{key}=5")
+    assert "build.ratio tells the table's cells apart: choose it by --columns" in refused(*words, "build.ratio=0.5")
+    for key in ("severity", "data.severity"):
+        line = refused("table", "bar", "--out", tmp_path / "table", "--source", tmp_path, f"{key}=1pct")
+        assert f"{key} tells the table's cells apart: choose it by --columns" in line
     assert "'one' is no seed" in refused(*words, "--seeds", "one")
     assert "no table as 'pdf'" in refused(*words, "--format", "pdf")
     assert "--print changes nothing: leave steps=2 out" in refused(*words, "--print")

@@ -36,6 +36,9 @@ class TableJob:
         seeds: of each cell; the table's own where none are given.
         build: what the builder of its data is told for every column.
         overrides: settings that all runs share.
+
+    Raises:
+        ValueError: `build` or `overrides` hold what tells its cells apart.
     """
 
     table: PaperTable
@@ -44,6 +47,15 @@ class TableJob:
     seeds: Sequence[int] = ()
     build: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = self.table.columns
+        varied = {"run.seed": "--seeds"} | {key: "--columns" for column in columns for key in column.settings}
+        for key, option in varied.items():
+            for word in {key, key.rpartition(".")[2]} & self.overrides.keys():
+                raise ValueError(f"{word} tells the table's cells apart: choose it by {option}")
+        for name in {name for column in columns for name in column.build} & self.build.keys():
+            raise ValueError(f"build.{name} tells the table's cells apart: choose it by --columns")
 
     def runs(self) -> list[tuple[TableRun, Settings]]:
         """Every run with its settings.
