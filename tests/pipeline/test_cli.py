@@ -15,6 +15,7 @@ from made_images import write_images, write_masks
 
 from longcut import __version__
 from longcut.engine.checkpoint import load_checkpoint
+from longcut.recipes.sweep import Grid
 
 pytestmark = pytest.mark.usefixtures("one_process")
 
@@ -90,6 +91,11 @@ def test_a_sweep_trains_measures_and_goes_on(tmp_path: Path, data: Path, longcut
     assert longcut(*words).code == 0
     assert logs == {name: (tmp_path / "sweep" / name / "log.jsonl").stat().st_mtime_ns for name in names}
     assert (tmp_path / "sweep" / "clad_small_weight=0.5_1" / "results.jsonl").exists()
+
+
+def test_a_varied_path_names_one_folder() -> None:
+    grid = Grid(["erm"], vary={"class_list": ["lists/a.txt", "/lists/b.txt"]})
+    assert list(grid.runs()) == ["erm_class_list=lists_a.txt_0", "erm_class_list=_lists_b.txt_0"]
 
 
 def test_options_come_into_the_settings(tmp_path: Path, data: Path, longcut: Longcut) -> None:

@@ -378,6 +378,9 @@ def test_a_sweep_checks_every_setting_before_it_begins(tmp_path: Path, data: Pat
     assert "'one' is no whole number: write --seeds 0,1,2" in refused(*words, "--seeds", "0,one")
     assert "'lr' is no KEY=VALUE" in refused(*words, "--vary", "lr")
     assert "no method or preset is called 'basesmall'" in refused("sweep", "basesmall", "--data", data, *words[-2:])
+    for more in (["seed=7"], ["run.seed=7"], ["--vary", "seed=0,1"]):
+        assert "seed is no setting of a sweep: write --seeds 0,1" in refused(*words, *more)
+    assert "nothing is named: give a method, a preset or a model" in refused("sweep", *words[2:])
     assert not (tmp_path / "sweep").exists()
 
 

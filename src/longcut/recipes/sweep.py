@@ -32,6 +32,9 @@ class Grid:
         vary: a setting's key and the values that it takes; none where empty.
         overrides: settings that all runs share.
         models: runs that are trained already, and names `timm:NAME`, to be measured beside the others.
+
+    Raises:
+        ValueError: nothing is named, or the seed is set beside `seeds`.
     """
 
     presets: Sequence[str]
@@ -39,6 +42,12 @@ class Grid:
     vary: Mapping[str, Sequence[Any]] | None = None
     overrides: Mapping[str, Any] | None = None
     models: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.presets and not self.models:
+            raise ValueError("nothing is named: give a method, a preset or a model")
+        if {"seed", "run.seed"} & {*(self.vary or {}), *(self.overrides or {})}:
+            raise ValueError("seed is no setting of a sweep: write --seeds 0,1")
 
     def runs(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Preset and overrides of each run, by the name of its folder."""
@@ -127,5 +136,6 @@ def _measure(model: str, folder: Path, measures: Sequence[str], sources: Sources
 
 
 def _word(value: Any) -> str:
-    """A value as a part of a folder's name."""
-    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """A value as a part of a folder's name, which no slash may cut."""
+    word = "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return word.replace("/", "_")
