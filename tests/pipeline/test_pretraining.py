@@ -219,9 +219,23 @@ def test_values_that_hold_commas_and_presets_side_by_side(tmp_path: Path, data: 
     assert "moco_small" in (tmp_path / "sweep" / "preset.svg").read_text()
 
 
-def test_a_measure_that_there_is_not(tmp_path: Path, data: Path, refused: Refused) -> None:
-    line = refused("sweep", "base_small", "--data", data, "--out", tmp_path / "sweep", "--measure", "probing")
-    assert "no measure is called probing" in line
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--measure", "probing"], "no measure is called probing"),
+        (["--measure", "accuracy,cue-conflict"], "the measure cue-conflict needs --stimuli DIR"),
+        (["--measure", "textures"], "the measure textures needs --textures DIR"),
+        (["--measure", "cue-conflict", "--stimuli", "nowhere"], "--stimuli nowhere does not exist"),
+        (["--test", "nowhere"], "--test nowhere does not exist"),
+        (["--limit", "0"], "--limit is 0: at least 1 image is needed"),
+        (["--adversarial"], "lacks original, only_bg_t: adversarial backgrounds need it"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_what_cannot_be_measured_is_told_before_a_run_is_trained(
+    words: list[str], expected: str, tmp_path: Path, data: Path, refused: Refused
+) -> None:
+    assert expected in refused("sweep", "base_small", *SMALL, "--data", data, "--out", tmp_path / "sweep", *words)
     assert not (tmp_path / "sweep").exists()
 
 

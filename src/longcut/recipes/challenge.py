@@ -14,7 +14,7 @@ from longcut.data.resizing import centre_crop
 from longcut.data.store import Store
 from longcut.engine.launch import find_device
 from longcut.evaluation.adversarial import survives_backgrounds
-from longcut.evaluation.background_challenge import PAIRS, paired
+from longcut.evaluation.background_challenge import PAIRS, paired, variants_in
 from longcut.evaluation.metrics import Measure, background_gap, decision_consistency, feature_consistency, measure
 from longcut.evaluation.predictions import Predictions
 from longcut.evaluation.results import Subject, row
@@ -46,15 +46,19 @@ def pair_rows(subject: Subject, data: Path, collected: Mapping[str, tuple[Predic
     return rows
 
 
-def adversarial_row(model: Model, network: Any, data: Path, stores: Mapping[str, Store]) -> dict[str, Any]:
-    """The share of foregrounds that no background flips; `stores` has the variants of `ADVERSARIAL`.
+def check_adversarial(data: Path) -> None:
+    """Refuse data in which no adversarial background can be found.
 
     Raises:
         ValueError: a variant or the masks are missing.
     """
-    missing = [name for name in ADVERSARIAL if name not in stores]
+    missing = [name for name in ADVERSARIAL if name not in variants_in(data)]
     if missing or not (data / "fg_mask").is_dir():
         raise ValueError(f"{data} lacks {', '.join(missing) or 'fg_mask'}: adversarial backgrounds need it")
+
+
+def adversarial_row(model: Model, network: Any, data: Path, stores: Mapping[str, Store]) -> dict[str, Any]:
+    """The share of foregrounds that no background flips; `stores` has the variants of `ADVERSARIAL`."""
     original, backgrounds = (stores[name] for name in ADVERSARIAL)
     masks = np.stack([centre_crop(_official_mask(data, path), model.image_size) for path in original.images.paths])
     device = find_device()

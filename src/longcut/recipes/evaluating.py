@@ -13,7 +13,7 @@ from longcut.evaluation.background_challenge import variants_in
 from longcut.evaluation.heads import measure_of
 from longcut.evaluation.predictions import Predictions, predictions_name
 from longcut.evaluation.results import append_rows
-from longcut.recipes.challenge import ADVERSARIAL, adversarial_row, pair_rows
+from longcut.recipes.challenge import ADVERSARIAL, adversarial_row, check_adversarial, pair_rows
 from longcut.recipes.group_rows import group_lines, group_rows
 from longcut.recipes.models import Model, open_model
 from longcut.recipes.reading import (
@@ -84,6 +84,8 @@ def evaluate_all(
         ValueError: there are no images, their classes are not the models', or the models are not of one run.
     """
     first = _first_of_alike(models)
+    if adversarial:
+        check_adversarial(data)
     rows: list[dict[str, Any]] = []
     collected: list[dict[str, tuple[Predictions, str]]] = [{} for _ in models]
     stores: dict[str, Store] = {}

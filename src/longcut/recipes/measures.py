@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from longcut.core import Method
+from longcut.recipes.challenge import check_adversarial
 from longcut.recipes.evaluating import evaluate, evaluate_all
 from longcut.recipes.models import Model, kept_selections, open_model
 from longcut.recipes.probe import probe
@@ -44,8 +45,32 @@ class Sources:
         given = {name: getattr(self, name) for name in _READS[measure]}
         return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
 
+    def check(self, measures: Sequence[str]) -> None:
+        """Refuse what cannot be measured, before anything is trained or measured.
+
+        Raises:
+            ValueError: a measure is unknown or lacks what it reads, a path is not there, or `limit` is below 1.
+        """
+        unknown = [name for name in measures if name not in MEASURES]
+        if unknown:
+            raise ValueError(f"no measure is called {', '.join(unknown)}: there are {', '.join(MEASURES)}")
+        for name, option in _NEEDED.items():
+            if name in measures and getattr(self, option) is None:
+                raise ValueError(f"the measure {name} needs --{option} DIR")
+        for option in ("test", "textures", "stimuli"):
+            path = getattr(self, option)
+            if path is not None and not path.exists():
+                raise ValueError(f"--{option} {path} does not exist")
+        if self.adversarial and "accuracy" in measures:
+            check_adversarial(self.test or self.data)
+        self.suite_options()
+
     def suite_options(self) -> SuiteOptions:
-        """Options of the suites."""
+        """Options of the suites.
+
+        Raises:
+            ValueError: `limit` is below 1.
+        """
         return SuiteOptions(limit=self.limit, skip_bad=self.skip_bad)
 
 
@@ -78,26 +103,20 @@ def _corruptions(model: str, out: Path, sources: Sources, say: Say) -> None:
 
 
 def _cue_conflict(model: str, out: Path, sources: Sources, say: Say) -> None:
-    if sources.stimuli is None:
-        raise ValueError("the measure cue-conflict needs --stimuli DIR")
+    assert sources.stimuli is not None
     opened, folder = _classifier(model, out)
     run_suites(opened, ["cue-conflict"], sources.stimuli, folder, sources.suite_options(), say)
 
 
 def _textures(model: str, out: Path, sources: Sources, say: Say) -> None:
     """Accuracy on the textures of the test images (Ge et al., NeurIPS 2021, Figures 7 and 9)."""
+    assert sources.textures is not None
     opened, folder = _classifier(model, out)
-    evaluate(opened, _given(sources), folder, name="textures", skip_bad=sources.skip_bad, say=say)
+    evaluate(opened, sources.textures, folder, name="textures", skip_bad=sources.skip_bad, say=say)
 
 
 def _similarity(model: str, out: Path, sources: Sources, say: Say) -> None:
     similarity([model], sources.data, textures=sources.textures, skip_bad=sources.skip_bad, say=say)
-
-
-def _given(sources: Sources) -> Path:
-    if sources.textures is None:
-        raise ValueError("the measure textures needs --textures DIR")
-    return sources.textures
 
 
 def _classifier(model: str, out: Path) -> tuple[Model, Path]:
@@ -127,3 +146,4 @@ _READS = {
     "textures": ("textures",),
     "similarity": ("data", "textures"),
 }
+_NEEDED = {"cue-conflict": "stimuli", "textures": "textures"}

@@ -85,12 +85,10 @@ def sweep(
         Folders of the runs that did not diverge; None where it was asked to stop.
 
     Raises:
-        ValueError: a setting, a measure or `out` is wrong (all are checked before the first run begins), or a run
-            cannot be made for another reason than its loss.
+        ValueError: a setting, a measure, a source or `out` is wrong (all are checked before the first run begins), or a
+            run cannot be made for another reason than its loss.
     """
-    unknown = [name for name in measures if name not in MEASURES]
-    if unknown:
-        raise ValueError(f"no measure is called {', '.join(unknown)}: there are {', '.join(MEASURES)}")
+    sources.check(measures)
     check_outside(inputs.data, out)
     settings = {name: resolve(preset, overrides) for name, (preset, overrides) in grid.runs().items()}
     folders = []
