@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder
+from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder, read_settings
 
 
 def settings(lr: float = 0.1, data: str = "photos") -> dict[str, Any]:
@@ -83,6 +83,22 @@ def test_settings_of_something_else_are_no_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds a run with other settings"):
         open_run_folder(tmp_path, settings(), resume=False)
     assert files_in(tmp_path) == {"settings.toml": b'colour = "blue"\n'}
+
+
+def test_unknown_settings_are_told_with_their_file(left: Path) -> None:
+    (left / "settings.toml").write_text("[method.erm]\n[run]\nstep = 2\n")
+    with pytest.raises(ValueError, match=r"run/settings.toml: unknown setting run.step \(did you mean 'steps'\?\)"):
+        read_settings(left)
+
+
+def test_the_same_files_are_the_same_however_they_are_named(
+    left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (left / CHECKPOINTS["last"]).write_text("")
+    monkeypatch.chdir(tmp_path)
+    for data in ("./photos", str(tmp_path / "photos"), "run/../photos"):
+        with pytest.raises(ValueError, match="already holds this run"):
+            check_run_folder(left, settings(data=data), resume=False)
 
 
 def test_a_run_that_another_process_trains_is_left_alone(left: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from longcut.core import Method
 from longcut.engine.build import Facts, build_method
 from longcut.engine.checkpoint import load_checkpoint, restore_method
 from longcut.engine.folder_lock import hold, is_held
-from longcut.engine.settings import Settings, check
+from longcut.engine.settings import Settings, SettingsError, check
 
 CHECKPOINTS = {
     "last": "checkpoint.pt",
@@ -131,10 +131,15 @@ def open_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> 
 
 
 def _difference(folder: Path, settings: dict[str, Any], *, resume: bool) -> str:
-    former, new = _flat(_read_toml(folder / "settings.toml")), _flat(settings)
+    former, new = _resolved(_flat(_read_toml(folder / "settings.toml"))), _resolved(_flat(settings))
     if resume and (folder / CHECKPOINTS["last"]).is_file():
         former["paths.data"] = new.get("paths.data")
     return first_difference(former, new)
+
+
+def _resolved(flat: dict[str, Any]) -> dict[str, Any]:
+    """A flat table with its paths made absolute: files are the same however they are named."""
+    return {key: os.path.realpath(str(value)) if key.startswith("paths.") else value for key, value in flat.items()}
 
 
 def _holds_nothing(folder: Path) -> bool:
@@ -184,7 +189,10 @@ def read_settings(folder: Path) -> Settings:
     table = _read_toml(file)
     preset = table.pop("preset", "")
     table.pop("paths", None)
-    return check(table, {}, preset=preset)
+    try:
+        return check(table, {}, preset=preset)
+    except SettingsError as error:
+        raise SettingsError(f"{file}: {error}") from None
 
 
 def first_difference(former: dict[str, Any], new: dict[str, Any]) -> str:
