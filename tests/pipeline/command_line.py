@@ -17,6 +17,11 @@ SMALL = (
 )
 
 
+def small(*words: str) -> list[str]:
+    """The settings of a tiny run with some of them changed, and others added."""
+    return [*{word.partition("=")[0]: word for word in (*SMALL, *words)}.values()]
+
+
 @dataclass(frozen=True)
 class Told:
     """How a command ended and what it printed."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import SMALL, Longcut, Refused
+from command_line import SMALL, Longcut, Refused, small
 from made_images import CLASSES, write_images, write_masks
 
 from longcut.engine.checkpoint import load_checkpoint
@@ -39,7 +39,14 @@ pytestmark = pytest.mark.usefixtures("one_process")
         (["image_size=0"], "data.image_size = 0"),
         (["batch_size=-1"], "run.batch_size = -1"),
         (["epochs=0"], "run.epochs = 0"),
+        (["epochs=inf"], "run.epochs = inf: input should be a finite number"),
         (["seed=-1"], "run.seed = -1"),
+        (["seed=99999999999999999999"], "run.seed = 99999999999999999999: input should be less than 4294967296"),
+        (["std=[0.2,0,0.2]"], "data.std = 0: input should be greater than 0"),
+        (["warmup=500"], "schedule.warmup = 500: a share of the run is meant, at least 0 and below 1"),
+        (["milestones=[30,60]"], "schedule.milestones = 30: a share of the run is meant"),
+        (["schedule=cosine", "warmup=1"], "schedule.warmup = 1: a share of the run is meant"),
+        (["gamma=-1"], "schedule.gamma = -1"),
         pytest.param(
             ["sync_batchnorm=true"],
             "sync_batchnorm needs GPUs",
@@ -52,8 +59,7 @@ def test_wrong_settings_are_named(
     words: list[str], expected: str, tmp_path: Path, data: Path, refused: Refused
 ) -> None:
     masks = write_masks(tmp_path / "masks", count=4)
-    given = [*SMALL, *words]
-    line = refused("train", "clad_small", "--data", data, "--masks", masks, "--out", tmp_path / "run", *given)
+    line = refused("train", "clad_small", "--data", data, "--masks", masks, "--out", tmp_path / "run", *small(*words))
     assert expected in line
     assert not (tmp_path / "run").exists()
 

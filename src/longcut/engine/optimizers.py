@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -13,6 +15,15 @@ from longcut.core import Method
 
 OptimizerName = Literal["adam", "adamw", "sgd", "lars"]
 Schedule = Literal["constant", "step", "cosine"]
+
+
+def _check_share(value: float) -> float:
+    if not 0 <= value < 1:
+        raise PydanticCustomError("share", "a share of the run is meant, at least 0 and below 1")
+    return value
+
+
+Share = Annotated[float, AfterValidator(_check_share)]
 
 
 def create_optimizer(
@@ -65,9 +76,9 @@ def create_scheduler(
     *,
     steps: int,
     schedule: Schedule = "constant",
-    milestones: tuple[float, ...] = (1 / 3,),
-    gamma: float = 0.1,
-    warmup: float = 0.0,
+    milestones: tuple[Share, ...] = (1 / 3,),
+    gamma: Annotated[float, Field(ge=0)] = 0.1,
+    warmup: Share = 0.0,
 ) -> LambdaLR:
     """A schedule stepped once for each optimizer step.
 

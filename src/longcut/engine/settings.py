@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, create_model
 
 from longcut.core import Method
 from longcut.data.augmentation import Augmentation
@@ -24,9 +24,10 @@ from longcut.data.statistics import IMAGENET_MEAN, IMAGENET_STD
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.methods import METHODS
 
-_FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True)
+_FORBID = ConfigDict(extra="forbid", strict=False, validate_default=True, allow_inf_nan=False)
 Positive = Annotated[int, Field(ge=1)]
 Triple = tuple[float, float, float]
+PositiveTriple = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 GroupMetric = Literal["unbiased", "worst_group", "bias_conflicting", "bias_conflicting_samples"]
 FACTS = ("num_classes", "num_samples", "num_steps", "num_bias", "group_counts", "batch_size", "class_counts")
 """What a constructor is told of its run, and no setting."""
@@ -40,9 +41,9 @@ class RunSettings(BaseModel):
     """How long and how a run trains. Exactly one of `steps` and `epochs` is given."""
 
     model_config = _FORBID
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     steps: Positive | None = None
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: PositiveFloat | None = None
     batch_size: Positive = 64
     accumulate: Positive = 1
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -75,7 +76,7 @@ class DataSettings(BaseModel):
     severity: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None  # 1 is 1pct, as on the command line
     bias_labels: bool = True
     mean: Triple = IMAGENET_MEAN
-    std: Triple = IMAGENET_STD
+    std: PositiveTriple = IMAGENET_STD
     workers: Annotated[int, Field(ge=0)] = 0
     cache: Literal["disk", "memory", "none"] = "disk"
 
