@@ -69,6 +69,8 @@ def test_wrong_settings_are_named(
     [
         ("clad_smal", "no method or preset is called 'clad_smal' (did you mean 'clad_small'?)"),
         ("json:dumps", "json:dumps is no longcut.core.Method"),
+        (":Method", "cannot load the method :Method: it is named package.module:Class"),
+        (".methods:Method", "cannot load the method .methods:Method: it is named package.module:Class"),
         ("nowhere.at_all:Method", "cannot load the method nowhere.at_all:Method"),
     ],
 )

@@ -139,6 +139,8 @@ def find_method(name: str) -> type[Method]:
     if ":" not in name:
         raise SettingsError(f"no method or preset is called {name!r}{_nearest(name, [*METHODS, *preset_names()])}")
     module, _, attribute = name.partition(":")
+    if not all(module.split(".")):
+        raise SettingsError(f"cannot load the method {name}: it is named package.module:Class")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
