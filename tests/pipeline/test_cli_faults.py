@@ -80,7 +80,22 @@ def test_wrong_methods_are_named(name: str, expected: str, tmp_path: Path, data:
 
 def test_a_method_without_a_length_asks_for_one(tmp_path: Path, data: Path, refused: Refused) -> None:
     line = refused("train", "erm", "--data", data, "--out", tmp_path / "run")
-    assert line.endswith("give the run's length: steps=N or epochs=N")
+    assert line.endswith("give the run's length once: steps=N or epochs=N")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["lr=1"], "lr is given twice: leave lr=0.001 or lr=1 out"),
+        (["optimizer.lr=1"], "optimizer.lr is given twice: leave one out"),
+        (["epochs=1"], "give the run's length once: steps=N or epochs=N"),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+def test_what_is_given_twice(words: list[str], expected: str, tmp_path: Path, data: Path, refused: Refused) -> None:
+    given = ["--data", data, "--out", tmp_path / "run", *SMALL, *words]
+    assert expected in refused("train", "base_small", *given)
+    assert expected in refused("sweep", "base_small", *given)
 
 
 def test_an_unknown_command_or_option_ends_with_2(longcut: Longcut) -> None:
@@ -202,7 +217,7 @@ def test_an_existing_run_is_never_overwritten(
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     words = ["train", "base_small", "--data", data, "--out", run]
     assert f"{run} already holds this run: go on with --resume" in refused(*words, *SMALL)
-    line = refused(*words, *SMALL, "lr=0.5", "--resume")
+    line = refused(*words, *small("lr=0.5"), "--resume")
     assert f"{run} holds a run with other settings (optimizer.lr is 0.001 there and 0.5 here)" in line
     assert "run.seed is 0 there and 1 here" in refused(*words, *SMALL, "--seed", 1)
     other = write_images(tmp_path / "other", count=4)
@@ -219,11 +234,11 @@ def test_an_existing_run_is_never_overwritten(
 def test_a_run_that_diverged_at_once_is_begun_again_with_a_lower_rate(
     tmp_path: Path, data: Path, longcut: Longcut, refused: Refused
 ) -> None:
-    words = ["train", "base_small", "--data", data, "--out", tmp_path / "run", *SMALL]
+    words = ["train", "base_small", "--data", data, "--out", tmp_path / "run"]
     for _ in range(2):  # the same once more is no "exists" either
-        assert "not finite at step 2" in (line := refused(*words, "lr=1e30"))
+        assert "not finite at step 2" in (line := refused(*words, *small("lr=1e30")))
         assert "no checkpoint was written before it" in line
-    told = longcut(*words)
+    told = longcut(*words, *SMALL)
     assert told.code == 0, told
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert len(losses) == 2
@@ -385,6 +400,7 @@ def test_a_sweep_checks_every_setting_before_it_begins(tmp_path: Path, data: Pat
     assert "unknown setting 'lrr' (did you mean 'lr'?)" in refused(*words, "--vary", "lrr=0.1")
     assert "'one' is no whole number: write --seeds 0,1,2" in refused(*words, "--seeds", "0,one")
     assert "'lr' is no KEY=VALUE" in refused(*words, "--vary", "lr")
+    assert "lr is given twice" in refused(*words, "--vary", "lr=1", "--vary", "lr=2")
     assert "no method or preset is called 'basesmall'" in refused("sweep", "basesmall", "--data", data, *words[-2:])
     for more in (["seed=7"], ["run.seed=7"], ["--vary", "seed=0,1"]):
         assert "seed is no setting of a sweep: write --seeds 0,1" in refused(*words, *more)

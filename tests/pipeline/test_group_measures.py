@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import SMALL, Longcut, Refused
+from command_line import SMALL, Longcut, Refused, small
 from made_runs import make_challenge, make_row, make_run, write_image, write_rows
 
 from longcut.engine.run_folder import CHECKPOINTS
@@ -190,9 +190,8 @@ def test_a_run_is_measured_on_the_severity_that_it_was_trained_on(tmp_path: Path
         for folder in (f"1pct/{part}/{target}", f"5pct/{part}/{target}", "test"):
             write_image(digits / folder / f"{place}_{target}_{bias}.png", seed=place)
     words = ["--data", digits]
-    changes = [*SMALL, "batch_size=2"]
-    changes.remove("batch_size=6")
-    told = longcut("train", "base_small", *words, "--out", tmp_path / "run", *changes, "severity=1pct")
+    changes = small("batch_size=2", "severity=1pct")
+    told = longcut("train", "base_small", *words, "--out", tmp_path / "run", *changes)
     assert told.code == 0, told
     assert longcut("evaluate", tmp_path / "run", *words).code == 0
     whole = {row["metric"]: row["n"] for row in rows_of(tmp_path / "run") if row["class"] is None}

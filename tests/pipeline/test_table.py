@@ -165,7 +165,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert "the table cmnist needs --source: MNIST" in refused("table", "cmnist", "--out", tmp_path / "table")
     assert "unknown setting 'stepz' (did you mean 'steps'?)" in refused(*words, "stepz=3")
     assert "unknown setting build.valids (did you mean 'valid'?)" in refused(*words, "build.valids=3")
-    assert "build.valid = 'x': input should be a valid integer" in refused(*words, "build.valid=x")
+    assert "build.valid = 'x': input should be a valid integer" in refused(*words[:-1], "build.valid=x")
     assert "lff_be_cmnist: unknown setting 'tau'" in refused(*words, "tau=2")
     assert "'steps' is no KEY=VALUE" in refused(*words, "steps")
     for key in ("seed", "run.seed"):
@@ -196,5 +196,5 @@ def test_runs_of_other_settings_are_refused(mnist: Path, made: Path, refused: Re
     before, words = logs_of(made), words_for(mnist, made)
     told = refused(*words, "lr=0.5")
     assert "holds a run with other settings (optimizer.lr is 0.01 there and 0.5 here)" in told
-    assert "holds Colored MNIST made with valid = 20, not 30" in refused(*words, "build.valid=30")
+    assert "holds Colored MNIST made with valid = 20, not 30" in refused(*words[:-1], "build.valid=30")
     assert logs_of(made) == before

@@ -106,7 +106,8 @@ def run_command(command: str, longcut: Longcut) -> None:
     program, *words = shlex.split(command)
     assert program == "longcut", f"{command}: a tutorial's commands are longcut's"
     short = [word for start, more in SHORTER.items() if " ".join(words).startswith(start) for word in more.split()]
-    told = longcut(*words, *short)
+    replaced = {"epochs", *(word.partition("=")[0] for word in short if "=" in word)}
+    told = longcut(*(word for word in words if word.partition("=")[0] not in replaced), *short)
     assert told.code == 0 or (told.code == 1 and "--fail-on" in words), f"{command}\n{told.out}\n{told.err}"
     for option, value in itertools.pairwise(words):
         assert option != "--out" or Path(value).exists(), f"{command} left no {value}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from longcut.cli.changes import read_changes, split_change
+from longcut.cli.changes import read_changes, split_changes
 from longcut.cli.output import check_none_left_out, say
 
 Data = Annotated[
@@ -107,7 +107,7 @@ def sweep(
 
     changes = [name for name in names if "=" in name]
     models = [name for name in names if _is_model(name)]
-    values = {key: _list(text) for key, text in map(split_change, vary or [])}
+    values = {key: _list(text) for key, text in split_changes(vary or []).items()}
     grid = Grid(
         presets=[name for name in names if name not in changes and name not in models],
         seeds=[_whole(text) for text in seeds.split(",")],

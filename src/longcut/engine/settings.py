@@ -187,16 +187,14 @@ def check(table: Mapping[str, Any], overrides: Mapping[str, Any], *, preset: str
     models = _models(method)
     values = {section: dict(table.get(section, {})) for section in models} | {"method": dict(hyper_parameters)}
     faults = [f"unknown section {s!r}" for s in table if s not in models and s not in ("preset", "method")]
-    for key, value in overrides.items():
-        section, short = _place(key, models, faults)
-        if section:
-            values[section][short] = value
-            if short in ("steps", "epochs"):
-                values[section].pop({"steps": "epochs", "epochs": "steps"}[short], None)
+    given = _given(overrides, models, faults)
+    if given["run"].keys() & {"steps", "epochs"}:  # either replaces the preset's length, whichever that is
+        values["run"] = {key: value for key, value in values["run"].items() if key not in ("steps", "epochs")}
+    values = {section: values[section] | given[section] for section in models}
     checked = {section: _validate(model, values[section], section, faults) for section, model in models.items()}
     run = checked["run"]
     if isinstance(run, RunSettings) and (run.steps is None) == (run.epochs is None):
-        faults.append("give the run's length: steps=N or epochs=N")
+        faults.append("give the run's length once: steps=N or epochs=N")
     faults += _contradictions(checked["ensemble"])
     if faults:
         raise SettingsError("; ".join(faults))
@@ -237,6 +235,20 @@ def model_of(function: Any, *, without: tuple[str, ...], keyword_only: bool = Fa
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hints.get(name, Any), default)
     return create_model(function.__name__, __config__=_FORBID, **fields)
+
+
+def _given(
+    overrides: Mapping[str, Any], models: Mapping[str, type[BaseModel]], faults: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Overrides by section and short name; a fault for each that has no place, or another's."""
+    given: dict[str, dict[str, Any]] = {section: {} for section in models}
+    for key, value in overrides.items():
+        section, short = _place(key, models, faults)
+        if short in given.get(section, {}):
+            faults.append(f"{section}.{short} is given twice: leave one out")
+        elif section:
+            given[section][short] = value
+    return given
 
 
 def _place(key: str, models: Mapping[str, type[BaseModel]], faults: list[str]) -> tuple[str, str]:
