@@ -148,6 +148,35 @@ def test_work_goes_on_when_nobody_reads_what_is_told(tmp_path: Path, data: Path)
     assert (tmp_path / "run" / "checkpoint.pt").is_file()
 
 
+# Memory.
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 30.2 GiB for an array"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("Caught _ArrayMemoryError in DataLoader worker process 0."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_lack_of_memory_is_told_with_a_way_out(
+    error: Exception, tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longcut.recipes.training.train_run", raising(error))
+    words = ["train", "erm", "steps=1", "--data", tmp_path / "data", "--out", tmp_path / "run"]
+    assert refused(*words).startswith("longcut: out of memory: lower batch_size or image_size, or free some memory")
+
+
+def test_what_is_no_lack_of_memory_keeps_its_traceback(
+    tmp_path: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longcut.recipes.training.train_run", raising(RuntimeError("mat1 and mat2")))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        longcut("train", "erm", "steps=1", "--data", tmp_path / "data", "--out", tmp_path / "run")
+
+
 # Interrupts: a terminal's Ctrl-C goes to the workers too.
 
 

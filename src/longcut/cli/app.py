@@ -41,6 +41,8 @@ app.add_typer(data.app, name="data")
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _INTERRUPTED = f"interrupted; {GO_ON}"
+_NO_MEMORY = f"out of memory: lower batch_size or image_size, or free some memory and {GO_ON}"
+_OF_MEMORY = ("out of memory", "can't allocate memory", "MemoryError")  # a GPU's, the machine's, a worker's
 
 
 @app.callback(invoke_without_command=True)
@@ -60,6 +62,10 @@ def main() -> None:
         _fail(str(error), 2)
     except OSError as error:
         _fail(_told(error), 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in _OF_MEMORY):
+            raise
+        _fail(_NO_MEMORY, 2)
     except KeyboardInterrupt:
         _fail(_INTERRUPTED, 130)
     except SystemExit as ended:
