@@ -37,6 +37,7 @@ pytestmark = pytest.mark.usefixtures("one_process")
         (["norm=layer"], "backbone.norm = 'layer'"),
         (["cache=tape"], "data.cache = 'tape'"),
         (["image_size=0"], "data.image_size = 0"),
+        (["backbone.name=inception_v3"], "inception_v3 cannot take images of 32 px (Calculated"),
         (["batch_size=-1"], "run.batch_size = -1"),
         (["epochs=0"], "run.epochs = 0"),
         (["epochs=inf"], "run.epochs = inf: input should be a finite number"),

@@ -62,7 +62,7 @@ def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True)
         with_weights: False where a checkpoint's weights will replace them anyway.
 
     Raises:
-        SettingsError: a hyper-parameter that the method refuses.
+        SettingsError: a hyper-parameter that the method refuses, or images of a size that a backbone cannot take.
         ValueError: an unknown backbone, or weights that do not fit it.
     """
     method_class = find_method(settings.method)
@@ -94,12 +94,22 @@ def build_biased_classifier(settings: Settings, num_classes: int) -> Method:
 
 def _build_backbone(settings: Settings, *, biased: bool) -> nn.Module:
     """A new network; a biased one may be of another kind than the one that is to be debiased."""
-    chosen = settings.backbone
+    chosen, size = settings.backbone, settings.data.image_size
     if biased and chosen.biased is not None:
-        return create_backbone(chosen.biased, image_size=settings.data.image_size)
-    return create_backbone(
-        chosen.name, small_stem=chosen.small_stem, image_size=settings.data.image_size, norm=chosen.norm
-    )
+        return _checked(create_backbone(chosen.biased, image_size=size), chosen.biased, size)
+    backbone = create_backbone(chosen.name, small_stem=chosen.small_stem, image_size=size, norm=chosen.norm)
+    return _checked(backbone, chosen.name, size)
+
+
+def _checked(backbone: nn.Module, name: str, size: int) -> nn.Module:
+    """A network through which an image has gone: many take none below a size of their own."""
+    try:
+        with torch.no_grad():
+            backbone.eval()(torch.zeros(1, 3, size, size))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"{name} cannot take images of {size} px ({reason}): choose another image_size") from error
+    return backbone.train()
 
 
 def build_optimizer(settings: Settings, method: Method, steps: int) -> tuple[Optimizer, LRScheduler]:
