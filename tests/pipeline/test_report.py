@@ -360,6 +360,33 @@ def test_a_sweep_is_drawn_over_its_setting():
         sweeps.plot_sweep([], name="weight")
 
 
+def _swept(folder: Path, settings: str) -> Path:
+    make_run(folder, ERM)
+    (folder / "settings.toml").write_text(settings)
+    return folder
+
+
+def test_a_setting_of_a_sweep_is_found_by_its_section(tmp_path):
+    table = '[backbone]\nname = "resnet10"\n[optimizer]\nname = "sgd"\nmomentum = 0.8\n[method.moco]\nmomentum = 0.99\n'
+    run = read_run(_swept(tmp_path / "moco", table))
+    keys = ("method.momentum", "optimizer.momentum", "optimizer.name", "schedule.name", "momentum")
+    assert [sweeps.setting_of(run, key) for key in keys] == [0.99, 0.8, "sgd", None, 0.8]
+
+
+def test_two_settings_of_one_name_are_drawn_in_two_figures(tmp_path):
+    table = "[optimizer]\nlr = 0.1\nmomentum = {0}\n[method.moco]\nmomentum = {1}\n"
+    runs = [
+        read_run(_swept(tmp_path / f"{i}", table.format(*momentums)))
+        for i, momentums in enumerate([(0.8, 0.99), (0.8, 0.5)])
+    ]
+    without = read_run(_swept(tmp_path / "timm", ""))
+    varied = ["optimizer.momentum", "method.momentum", "optimizer.lr"]
+    figures = sweeps.write_figures([*runs, without], tmp_path, varied)
+    names = ["optimizer.momentum.svg", "method.momentum.svg", "lr.svg", "preset.svg"]
+    assert [file.name for file in figures] == names
+    assert all(f">{x}<" in figures[1].read_text() for x in ("0.5", "0.99"))
+
+
 def test_each_panel_of_a_sweep_is_a_plot_and_what_is_no_number_keeps_its_order():
     points = [sweeps.SweepPoint(x, "linear probe", 0.5, "Accuracy") for x in ("[16, 72]", "[16, 16]")]
     points += [sweeps.SweepPoint(x, "patch", 0.2, sweeps.COSINES) for x in ("[16, 72]", "[16, 16]")]

@@ -102,18 +102,13 @@ def _values(run: RunResults) -> dict[Measured, float]:
     return {(row.metric, row.dataset): row.value for row in whole}
 
 
-def setting_of(run: RunResults, key: str) -> float | str:
-    """A run's value of a setting, by its full or short key; what is no number as text.
-
-    Raises:
-        ValueError: the run has no such setting.
-    """
-    short = key.rpartition(".")[2]
-    values: list[Any] = [v for k, v in flatten(run.settings).items() if k.rpartition(".")[2] == short]
-    if not values:
-        raise ValueError(f"{run.folder} has no setting {key!r}")
-    value = values[0]
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+def setting_of(run: RunResults, key: str) -> float | str | None:
+    """A run's value of a setting, by `section.key` or by `key`; what is no number as text, None where it has none."""
+    section, _, short = key.rpartition(".")
+    for name, value in flatten(run.settings).items():
+        if name.rpartition(".")[2] == short and section in ("", name.partition(".")[0]):
+            return value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return None
 
 
 def plot_sweep(points: Sequence[SweepPoint], *, name: str) -> str:
@@ -219,20 +214,24 @@ def write_figures(runs: Sequence[RunResults], out: Path, varied: Sequence[str]) 
     """Write a figure `<setting>.svg` for each setting that varied, `preset.svg` where presets did.
 
     Args:
-        runs: of the sweep.
+        runs: of the sweep; one that has not a setting is not in its figure.
         out: folder to write into.
-        varied: keys of the settings.
+        varied: keys of the settings; a figure has the key's last part as its name where no other ends in the same.
 
     Returns:
         The files.
     """
-    figures = {
-        key.rpartition(".")[2]: [p for run in runs for p in points_of(run, setting_of(run, key))] for key in varied
+    short = [key.rpartition(".")[2] for key in varied]
+    over: dict[str, Sequence[float | str | None]] = {
+        name if short.count(name) == 1 else key: [setting_of(run, key) for run in runs]
+        for key, name in zip(varied, short, strict=True)
     }
     presets = [str(run.settings.get("preset") or run.folder.name) for run in runs]
-    if len(set(presets)) > 1:
-        figures["preset"] = [p for run, preset in zip(runs, presets, strict=True) for p in points_of(run, preset)]
-    drawn = {name: plot_sweep(points, name=name) for name, points in figures.items() if points}
+    over |= {"preset": presets} if len(set(presets)) > 1 else {}
+    drawn = {}
+    for name, values in over.items():
+        points = [p for run, x in zip(runs, values, strict=True) if x is not None for p in points_of(run, x)]
+        drawn[name] = plot_sweep(points, name=name) if points else ""
     drawn["texture_accuracy"] = plot_texture_against_standard(runs)
     files = {out / f"{name}.svg": svg for name, svg in drawn.items() if svg}
     for file, svg in files.items():
