@@ -22,7 +22,7 @@ from longcut.evaluation.audit.effects import (
 )
 from longcut.evaluation.audit.intervals import index_blocks, paired_interval, row_counts, simultaneous_interval
 from longcut.evaluation.audit.result import Effect
-from longcut.evaluation.metrics import RESAMPLES
+from longcut.evaluation.intervals import RESAMPLES
 
 ABOUT = About("bg_gap", "Background swap", "background", needs_masks=True, note="Masks are rough.")
 

@@ -14,9 +14,9 @@ from longcut.evaluation.groups import (
     group_accuracies,
     group_measures,
     mean_of_groups,
-    wilson,
     worst_of_groups,
 )
+from longcut.evaluation.intervals import wilson
 from longcut.evaluation.predictions import Predictions
 from longcut.evaluation.selection import scores
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
 from longcut.data.loader import Normalisation
@@ -43,6 +44,14 @@ def test_its_interval_is_that_of_the_normal_approximation() -> None:
     half = 1.96 * math.sqrt(0.7 * 0.3 / 500)
     assert found.low == pytest.approx(0.7 - half, abs=0.006)
     assert found.high == pytest.approx(0.7 + half, abs=0.006)
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 5), (5, 5), (1, 1), (3, 8), (2884, 4050)])
+def test_a_share_s_interval_is_wilson_s_and_as_wide_at_its_ends(count: int, of: int) -> None:
+    found = measure(shares(count, of))
+    expected = binomtest(count, of).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_so_is_that_of_many_different_values() -> None:
@@ -89,10 +98,20 @@ def test_the_gap_is_a_difference_of_accuracies() -> None:
 
 def test_the_gap_s_interval_knows_the_pairs() -> None:
     same = shares(70, 100)
-    assert background_gap(same, same) == Measure(0.0, 100, 0.0, 0.0)
     apart = background_gap(same, ~same)
     assert apart.value == pytest.approx(0.4)
     assert apart.high - apart.low > 0.3
+
+
+def test_a_gap_of_equal_differences_is_not_certain() -> None:
+    """Tango's score test, solved for its ends by hand where no pair differs, and where every pair does."""
+    none, all_right = shares(0, 20), shares(20, 20)
+    z = norm.ppf(0.975)
+    end = z**2 / (20 + z**2)
+    unmoved, moved = background_gap(all_right, all_right), background_gap(all_right, none)
+    assert (unmoved.value, unmoved.low, unmoved.high) == pytest.approx((0, -end, end), abs=1e-9)
+    assert (moved.value, moved.low, moved.high) == pytest.approx((1, 1 - 2 * end, 1), abs=1e-9)
+    assert unmoved.n == moved.n == 20
 
 
 def test_consistencies_are_their_loops() -> None:

@@ -12,7 +12,6 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.groups import wilson
 from longcut.evaluation.metrics import Measure, measure
 
 Values = NDArray[np.floating]
@@ -125,11 +124,7 @@ def mean_of(values: Values, members: Members) -> Measure | None:
 
 def share(part: Members, of: Members) -> Measure | None:
     """The share of some samples that are others too, with Wilson's interval; None where there are none."""
-    n, k = int(of.sum()), int((part & of).sum())
-    if not n:
-        return None
-    low, high = wilson(np.array([k]), np.array([n]))
-    return Measure(float(k), n, float(low[0]), float(high[0]))
+    return measure(part[of]) if of.any() else None
 
 
 def loss_fell(losses: Values, references: Values) -> Members:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.metrics import RESAMPLES, Measure
+from longcut.evaluation.intervals import RESAMPLES
+from longcut.evaluation.metrics import Measure
 
 
 def error_consistency(first: NDArray[np.bool_], second: NDArray[np.bool_], *, seed: int = 0) -> Measure | None:

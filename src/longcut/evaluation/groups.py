@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from longcut.evaluation.intervals import normal_quantile, wilson
 from longcut.evaluation.metrics import Measure, measure
 
 Counts = NDArray[np.int64]
@@ -152,7 +152,7 @@ def mean_of_groups(
     value = float(weights @ (k / n))
     added = 2 / len(n)
     shares, total = (k + added) / (n + 2 * added), n + 2 * added
-    half = _quantile(1) * float(np.sqrt(weights**2 @ (shares * (1 - shares) / total)))
+    half = normal_quantile(1) * float(np.sqrt(weights**2 @ (shares * (1 - shares) / total)))
     middle, least = float(weights @ shares), -1.0 if less is not None else 0.0
     low, high = max(middle - half, least), min(middle + half, 1.0)
     return Measure(value * int(n.sum()), int(n.sum()), min(low, value), max(high, value))
@@ -173,32 +173,6 @@ def worst_of_groups(sums: Counts, counts: Counts) -> Measure:
     worst = int((k / n).argmin())
     low, high = wilson(k, n, intervals=len(n))
     return Measure(float(k[worst]), int(n[worst]), float(low.min()), float(high.min()))
-
-
-def wilson(
-    sums: NDArray[np.int64], counts: NDArray[np.int64], *, intervals: int = 1
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Wilson's 95 % interval of shares.
-
-    Args:
-        sums: `[g]` samples recognised.
-        counts: `[g]` samples, at least one in each.
-        intervals: how many are to hold together.
-
-    Returns:
-        `[g]` lower and `[g]` upper ends.
-    """
-    z, share = _quantile(intervals), sums / counts
-    shrunk = 1 + z**2 / counts
-    middle = (share + z**2 / (2 * counts)) / shrunk
-    half = z / shrunk * np.sqrt(share * (1 - share) / counts + z**2 / (4 * counts**2))
-    # Clipped, so that rounding puts no end beyond 0, 1 or the share itself.
-    return np.minimum(np.maximum(middle - half, 0), share), np.maximum(np.minimum(middle + half, 1), share)
-
-
-def _quantile(intervals: int) -> float:
-    """Half the width of a two-sided 95 % interval of a standard normal variable; for several that hold together."""
-    return NormalDist().inv_cdf(1 - 0.05 / intervals / 2)
 
 
 def _each_group(sums: Counts, counts: Counts) -> dict[tuple[int, int], Measure]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 2000
+from longcut.evaluation.audit.intervals import paired_interval
+from longcut.evaluation.intervals import bootstrap_means, wilson
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Measure:
 
 
 def measure(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) -> Measure:
-    """Mean of one value per sample, with an interval from resampling the samples.
+    """Mean of one value per sample, with an interval: Wilson's of booleans, else one from resampling the samples.
 
     Args:
         values: `[s]`.
@@ -44,28 +45,17 @@ def measure(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) 
     """
     if len(values) == 0:
         raise ValueError("a mean needs at least one sample")
-    values = np.asarray(values, np.float64)
-    means = bootstrap_means(values, np.random.default_rng(seed))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Measure(float(values.sum()), len(values), float(low), float(high))
-
-
-def bootstrap_means(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    """`[RESAMPLES]` means of resampled values; equal values are drawn together, by how many of each there are.
-
-    Args:
-        values: `[s]`.
-        generator: of the draws.
-    """
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= 8:
-        return generator.multinomial(len(values), counts / len(values), RESAMPLES) @ distinct / len(values)
-    rows = [values[generator.integers(len(values), size=len(values))].mean() for _ in range(RESAMPLES)]
-    return np.array(rows)
+    numbers = np.asarray(values, np.float64)
+    if values.dtype == bool:
+        ends = wilson(np.array([values.sum()]), np.array([len(values)]))
+        low, high = (float(end[0]) for end in ends)
+    else:
+        low, high = np.percentile(bootstrap_means(numbers, np.random.default_rng(seed)), [2.5, 97.5])
+    return Measure(float(numbers.sum()), len(numbers), float(low), float(high))
 
 
 def background_gap(same: NDArray[np.bool_], rand: NDArray[np.bool_], *, seed: int = 0) -> Measure:
-    """BG-Gap: accuracy on Mixed-Same minus accuracy on Mixed-Rand, with a paired interval.
+    """BG-Gap: accuracy on Mixed-Same minus accuracy on Mixed-Rand, with `paired_interval`.
 
     Args:
         same: `[s]` whether each foreground is recognised on a background of its own class.
@@ -75,7 +65,9 @@ def background_gap(same: NDArray[np.bool_], rand: NDArray[np.bool_], *, seed: in
     Source:
         Xiao et al., "Noise or signal" (ICLR 2021).
     """
-    return measure(same.astype(np.float64) - rand.astype(np.float64), seed=seed)
+    differences = same.astype(np.float64) - rand.astype(np.float64)
+    found = paired_interval(differences, seed=seed)
+    return Measure(float(differences.sum()), found.n, found.low, found.high)
 
 
 def decision_consistency(first: NDArray[np.int64], second: NDArray[np.int64]) -> Measure:

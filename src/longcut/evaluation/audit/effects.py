@@ -23,7 +23,7 @@ from longcut.evaluation.audit.intervals import (
     simultaneous_interval,
 )
 from longcut.evaluation.audit.result import Effect, Kind, Unit
-from longcut.evaluation.groups import wilson
+from longcut.evaluation.intervals import wilson
 
 Classes = NDArray[np.int64]
 """`[s]` places in a list of classes."""

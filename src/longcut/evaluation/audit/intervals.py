@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.metrics import RESAMPLES, bootstrap_means
+from longcut.evaluation.intervals import RESAMPLES, bootstrap_means
 
 _HALVINGS = 60  # of an interval of at most 2: the end is as exact as the number
 _BLOCK = 1 << 20  # indices drawn at a time

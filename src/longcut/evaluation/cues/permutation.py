@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.metrics import RESAMPLES
+from longcut.evaluation.intervals import RESAMPLES
 
 Labels = NDArray[np.integer]
 BLOCK = 10
