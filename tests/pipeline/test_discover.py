@@ -20,6 +20,8 @@ from planted import CLASSES, CUES, planted_set
 from longcut.data.decoding import read_image
 from longcut.data.image_set import ImageSet, read_images
 from longcut.engine.settings import parse_value, resolve
+from longcut.evaluation.cues.naming import NARROWEST
+from longcut.evaluation.cues.permutation import holm, p_value
 from longcut.evaluation.cues.result import Discovery
 from longcut.recipes.discovery.run import DiscoverOptions, discover
 from longcut.recipes.discovery.sets import read_set
@@ -344,6 +346,16 @@ def test_faults_in_one_line(
 def test_fewer_folds_do(tmp_path: Path) -> None:
     images = read_images(few(tmp_path, {"a": 9, "b": 3}))
     assert discover(images, options=DiscoverOptions(folds=3)).named == ()
+
+
+@pytest.mark.parametrize(("level", "fewest"), [(0.05, 139), (0.01, 699)])
+def test_as_many_permutations_are_needed_as_any_cue_needs_to_be_named(level: float, fewest: int) -> None:
+    DiscoverOptions(permutations=fewest, level=level)
+    with pytest.raises(ValueError, match=f"permutations is {fewest - 1}: at least {fewest} are needed"):
+        DiscoverOptions(permutations=fewest - 1, level=level)
+    for permutations, reached in ((fewest, True), (fewest - 1, False)):
+        best = p_value(1.0, np.zeros(permutations))
+        assert (min(holm(dict.fromkeys(NARROWEST, best)).values()) <= level) == reached
 
 
 def test_an_unreadable_image(tmp_path: Path, longcut: Longcut, refused: Refused) -> None:

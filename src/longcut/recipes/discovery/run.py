@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from longcut.data.image_set import ImageSet
 from longcut.evaluation.cues.classifier import Whitening, margins
 from longcut.evaluation.cues.features import RING, WHOLE, cue_numbers
 from longcut.evaluation.cues.features_file import file_numbers
-from longcut.evaluation.cues.naming import Naming, Strength, name_cues
+from longcut.evaluation.cues.naming import NARROWEST, Naming, Strength, name_cues
 from longcut.evaluation.cues.result import Agreement, CueFinding, Discovery
 from longcut.evaluation.cues.significance import CueTests
 from longcut.evaluation.group_agreement import group_agreement
@@ -36,7 +37,7 @@ class DiscoverOptions:
 
     Attributes:
         folds: of the cross-validation.
-        permutations: of the labels.
+        permutations: of the labels; so many that a cue can reach the level when p-values are corrected for all cues.
         level: of the corrected p-values.
         least: smallest effect that is named, in balanced accuracy.
         seed: of folds and permutations.
@@ -53,9 +54,17 @@ class DiscoverOptions:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, smallest in (("folds", self.folds, 2), ("permutations", self.permutations, 99)):
-            if value < smallest:
-                raise ValueError(f"{name} is {value}: at least {smallest} are needed")
+        if self.folds < 2:
+            raise ValueError(f"folds is {self.folds}: at least 2 are needed")
+        if not 0 < self.level < 1:
+            raise ValueError(f"level is {self.level}: it lies between 0 and 1")
+        cues = len(NARROWEST)
+        fewest = math.ceil(cues / self.level) - 1  # the smallest corrected p-value is cues / (1 + permutations)
+        if self.permutations < fewest:
+            raise ValueError(
+                f"permutations is {self.permutations}: at least {fewest} are needed to name any of {cues} cues "
+                f"at level {self.level}"
+            )
 
 
 def discover(
