@@ -319,10 +319,12 @@ def test_foregrounds_of_one_name_are_told_apart_by_the_manifest(tmp_path):
     assert find_failures(_compare(run).groups[0], "original", 9) == []
 
 
-def test_broken_predictions_are_named(tmp_path):
+@pytest.mark.parametrize("kept", [-40, 0, 4, None], ids=["cut short", "empty", "its first bytes", "other bytes"])
+def test_broken_predictions_are_named(tmp_path, kept):
     run = make_run(tmp_path / "erm", ERM)
     make_challenge(tmp_path / "challenge", run, ["dog", "bird"])
-    (run / "predictions" / "mixed_rand.npz").write_bytes(b"no archive")
+    file = run / "predictions" / "mixed_rand.npz"
+    file.write_bytes(b"no archive" if kept is None else file.read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"mixed_rand\.npz holds no whole predictions"):
         write_report([run], tmp_path / "report.html")
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import tokenize
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,12 @@ from numpy.typing import NDArray
 
 from longcut.data.decoding import write_whole
 from longcut.evaluation.heads import OWN, kind_of
+
+DAMAGED = (
+    *(KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+"""What numpy and zipfile raise on an `.npz` whose bytes have changed."""
 
 
 def predictions_name(dataset: str, selection: str, head: str = OWN) -> str:

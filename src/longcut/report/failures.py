@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.predictions import predictions_name
+from longcut.evaluation.predictions import DAMAGED, predictions_name
 from longcut.report.groups import Group
 
 REFERENCES = ("mixed_same", "original")
@@ -98,10 +98,10 @@ def _failure(label: str, reference: str, right: _Predicted, i: int, wrong: _Pred
 
 def _read(path: Path, variant: str) -> _Predicted:
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as stream, np.load(stream) as stored:
             logits, targets = stored["logits"].astype(np.float64), stored["targets"].astype(np.int64)
             paths, root, classes = stored["paths"].tolist(), Path(str(stored["root"])), stored["classes"].tolist()
-    except (OSError, KeyError, ValueError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{path} holds no whole predictions ({error}): run 'longcut evaluate' again") from error
     if not len(logits) == len(targets) == len(paths):
         raise ValueError(f"{path} holds no whole predictions (lengths differ): run 'longcut evaluate' again")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +14,10 @@ from numpy.typing import NDArray
 from longcut.data.decoding import write_whole
 from longcut.evaluation.audit.effects import Of, Scores, paired_differences, score_of
 from longcut.evaluation.audit.result import Kind
+from longcut.evaluation.predictions import DAMAGED
 
 FILE = "scores.npz"
 _FIELDS = ("predicted", "confidence", "probability")
-_DAMAGED = (
-    *(KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
-"""What numpy and zipfile raise on a file whose bytes have changed."""
 
 
 @dataclass(frozen=True)
@@ -131,5 +124,5 @@ class KeptScores:
             )
         except FileNotFoundError:
             raise ValueError(f"{folder} holds no {FILE}: run the audit again") from None
-        except _DAMAGED:
+        except DAMAGED:
             raise ValueError(f"{folder / FILE} is damaged: run the audit again") from None
