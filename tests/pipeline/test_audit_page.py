@@ -21,6 +21,7 @@ from made_audit import CLASSES, HOSTILE, SUITES, made_audit, made_effects, made_
 
 from longcut.report.audit.chart import draw_effects
 from longcut.report.audit.page import write_audit_page
+from longcut.report.audit.summary import format_audit
 
 try:
     from browser import BROWSER, Tab, new_tab, started
@@ -154,6 +155,13 @@ def test_pictures_that_are_gone_or_not_its_own_are_counted(tmp_path: Path) -> No
     page = written(folder, flips=(gone, strange, made_flip(2)))
     assert "2 of 3 are not shown" in words(page)
     assert page.count('class="card"') == 1
+
+
+def test_markdown_takes_no_name_for_html(tmp_path: Path) -> None:
+    audit = made_audit(tmp_path, summary=f"It takes {HOSTILE}.")
+    assert "<" not in format_audit(audit, "markdown")
+    assert f"It takes {HOSTILE}." in format_audit(audit)
+    assert "! Two images <i>lack</i> masks." in format_audit(audit)
 
 
 def test_without_labels_it_speaks_of_answers(tmp_path: Path) -> None:

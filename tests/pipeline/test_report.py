@@ -80,6 +80,9 @@ def test_tables_for_programs_hold_raw_values(tmp_path):
 def test_markdown_keeps_names_in_their_cells(tmp_path):
     table = format_table(_compare(make_run(tmp_path / "erm", ERM, preset="a|b<i>")), "markdown")
     assert "| a\\|b&lt;i> | 70.0 [68.0, 72.0] |" in table
+    again = make_run(tmp_path / "again", ERM, preset="a|b<i>")
+    table = format_table(_compare(tmp_path / "erm", again), "markdown")
+    assert "- a|b&lt;i>: runs share a seed" in table
     with pytest.raises(ValueError, match="no table as 'xml': choose one of text, markdown, csv, json, html"):
         format_table(_compare(tmp_path / "erm"), "xml")
 

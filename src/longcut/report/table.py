@@ -13,7 +13,7 @@ from longcut.report.compare import Comparison
 from longcut.report.frame import environment
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import rule_title
-from longcut.report.text_table import aligned, markdown
+from longcut.report.text_table import Render, aligned, markdown, prose
 
 _FORMATS = ("text", "markdown", "csv", "json", "html")
 _NOTHING = "\u2013"
@@ -74,7 +74,7 @@ def reading(comparison: Comparison) -> str:
     return ", ".join(parts)
 
 
-def _plain(comparison: Comparison, render: Any) -> str:
+def _plain(comparison: Comparison, render: Render) -> str:
     tables = []
     for columns in (comparison.columns, comparison.further):
         if columns:
@@ -87,7 +87,7 @@ def _plain(comparison: Comparison, render: Any) -> str:
             tables.append(render(head, rows))
     notes = [f"In percent (cosines as they are); {reading(comparison)}.", *comparison.notes]
     mark = "- " if render is markdown else ""
-    return "\n\n".join(tables) + "\n\n" + "\n".join(mark + note for note in notes) + "\n"
+    return "\n\n".join(tables) + "\n\n" + prose([mark + note for note in notes], render) + "\n"
 
 
 def _body(

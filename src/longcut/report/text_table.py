@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
+"""Head and rows to a table: `aligned` or `markdown`."""
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -21,3 +24,9 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
 
     return "\n".join([line(head), "|" + " --- |" * len(head), *(line(row) for row in rows)])
+
+
+def prose(lines: Sequence[str], render: Render) -> str:
+    """Lines beside a table, in which no name is taken for HTML where that would be rendered."""
+    text = "\n".join(lines)
+    return text.replace("<", "&lt;") if render is markdown else text

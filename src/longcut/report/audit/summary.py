@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from longcut.evaluation.audit.result import AuditResult, Effect
 from longcut.report.audit.words import amount, interval, meaning
-from longcut.report.text_table import aligned, markdown
+from longcut.report.text_table import aligned, markdown, prose
 
 FORMATS = ("text", "markdown", "csv", "json", "html")
 _HEAD = ("measured", "effect", "95 % interval", "n", "", "named")
@@ -40,11 +40,12 @@ def format_audit(result: AuditResult, form: str = "text") -> str:
         return _csv(result)
     named = {shortcut.effect.name for shortcut in result.named}
     rows = [_row(effect, effect.name in named) for effect in result.effects]
-    table = markdown(_HEAD, rows) if form == "markdown" else aligned(_HEAD, rows)
+    render = markdown if form == "markdown" else aligned
     warnings = [f"! {line}" for line in result.warnings]
     missing = [f"{left.suite}: not run: {left.why}" for left in result.not_run]
     legend = _LEGEND if any(effect.needs_masks for effect in result.effects) else ""
-    parts = ["\n".join(warnings), result.summary, table, legend, "\n".join(missing)]
+    above, beneath = (prose(lines, render) for lines in (warnings, missing))
+    parts = [above, prose([result.summary], render), render(_HEAD, rows), legend, beneath]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from longcut.evaluation.audit.result import Effect, Kind
 from longcut.report.audit.words import interval
 from longcut.report.audit_comparison.compare import AuditComparison, Change
 from longcut.report.audit_comparison.words import further, headline, moved, named, signed
-from longcut.report.text_table import aligned, markdown
+from longcut.report.text_table import Render, aligned, markdown, prose
 from longcut.report.words import percent
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -33,7 +32,6 @@ _FIELDS = (
     *("before", "before_low", "before_high", "after", "after_low", "after_high"),
     *("change", "change_low", "change_high", "n", "paired", "verdict", "named_before", "named_after"),
 )
-_Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
 def format_audits(comparison: AuditComparison, form: str = "text") -> str:
@@ -56,10 +54,10 @@ def format_audits(comparison: AuditComparison, form: str = "text") -> str:
     return _plain(comparison, markdown if form == "markdown" else aligned)
 
 
-def _plain(comparison: AuditComparison, render: _Render) -> str:
+def _plain(comparison: AuditComparison, render: Render) -> str:
     parts = []
     for place in range(1, len(comparison.audits)):
-        parts.append(_text([headline(comparison, place), *further(comparison, place)], render))
+        parts.append(prose([headline(comparison, place), *further(comparison, place)], render))
         for name, kinds in KINDS.items():
             changes = comparison.of(*kinds, audit=place)
             labels = (comparison.labels[0], comparison.labels[place])
@@ -71,13 +69,7 @@ def _plain(comparison: AuditComparison, render: _Render) -> str:
     reading = READING if comparison.changes else ()
     notes = [*reading, *([UNPAIRED] if unpaired else []), *comparison.notes]
     mark = "- " if render is markdown else ""
-    return "\n\n".join([*parts, _text([mark + note for note in notes], render)])
-
-
-def _text(lines: Sequence[str], render: _Render) -> str:
-    """Lines in which no name is taken for HTML, where that would be rendered."""
-    text = "\n".join(lines)
-    return text.replace("<", "&lt;") if render is markdown else text
+    return "\n\n".join([*parts, prose([mark + note for note in notes], render)])
 
 
 def _row(change: Change, named_too: bool) -> list[str]:
