@@ -407,7 +407,8 @@ def test_a_run_under_several_rules_is_one_curve_and_one_picture(tmp_path: Path) 
     write_image(erm / "pictures" / "batch.jpg", seed=0, size=64)
     page = write_report([erm], tmp_path / "page.html").read_text("utf-8")
     assert page.count('<img class="grid"') == 1
-    assert "First training batch of erm:" in page
+    assert 'alt="First training batch of erm: the images"' in page
+    assert "The first batch as training saw it.<" in page
     curves = page[page.index('<svg class="curves"') :]
     assert curves[: curves.index("</svg>")].count(">erm<") == 1
 

@@ -466,6 +466,8 @@ def page(tmp_path_factory) -> str:
     classes = ["dog", HOSTILE, "fish & chips"]
     erm = make_run(folder / "erm", ERM, classes=classes)
     clad = make_run(folder / "clad", CLAD, classes=classes, method="clad", preset="clad\"'<b>")
+    with (clad / "settings.toml").open("a") as settings:
+        settings.write("[data]\nimage_size = 66\n")
     for run in (erm, clad):
         make_challenge(folder / "challenge", run, classes)
     (clad / "pictures").mkdir()
@@ -481,6 +483,8 @@ def test_the_page_is_whole_and_small(page):
     assert parser.headings[0] == 1
     assert all(after - before <= 1 for before, after in zip(parser.headings, parser.headings[1:], strict=False))
     assert len(parser.pictures) == 1 + 2 * 2 * 24
+    (batch,) = (picture["alt"] for picture in parser.pictures if picture.get("class") == "grid")
+    assert batch.endswith(": the images in the upper row, what was made of them below")
     assert all(picture["src"].startswith("data:image/webp;base64,") and picture["alt"] for picture in parser.pictures)
     assert len(page) < 2_000_000
 

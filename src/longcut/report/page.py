@@ -15,17 +15,17 @@ from longcut.report import plots
 from longcut.report.columns import Column, dataset_title
 from longcut.report.compare import Comparison, compare
 from longcut.report.failures import REFERENCES, SWAPPED, Failure, find_failures, interleave
+from longcut.report.first_batches import first_batches
 from longcut.report.frame import render_page
 from longcut.report.group_table import group_tables
 from longcut.report.groups import Group, flatten
-from longcut.report.pictures import Picture, grid_picture, thumbnail
+from longcut.report.pictures import Picture, thumbnail
 from longcut.report.rules import rule_title
 from longcut.report.runs import RunResults, read_run
 from longcut.report.table import format_cell, format_table, reading
 from longcut.report.verdict import judge
 
 _FAILURE_BYTES = 6_000_000
-_GRID_BYTES = 2_000_000
 _PLOTTED_CLASSES = 30
 _LISTED_CLASSES = 200
 
@@ -72,7 +72,7 @@ def write_report(
         figures=_figures(comparison),
         classes=_class_table(comparison),
         group_tables=group_tables(comparison),
-        grids=_grids(comparison),
+        grids=first_batches(comparison.groups),
         cards=cards,
         missing=missing,
         dataset_title=dataset_title,
@@ -132,19 +132,6 @@ def _class_table(comparison: Comparison) -> dict[str, Any]:
         for name in names
     ]
     return {"rows": rows, "left_out": left_out, "columns": [dataset_title(d) for d in datasets]}
-
-
-def _grids(comparison: Comparison) -> list[tuple[str, Picture]]:
-    """What training saw: the first batch of one run of each method, as long as there is room."""
-    grids: dict[str, Picture] = {}
-    for group in comparison.groups:
-        path = next((run.picture for run in group.runs if run.picture), None)
-        if path is not None and group.name not in grids:
-            picture = grid_picture(path)
-            if sum(len(shown.source) for shown in grids.values()) + len(picture.source) > _GRID_BYTES:
-                break
-            grids[group.name] = picture
-    return [*grids.items()]
 
 
 def _cards(comparison: Comparison, examples: int) -> tuple[list[_Card], int]:
