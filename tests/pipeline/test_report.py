@@ -77,6 +77,21 @@ def test_tables_for_programs_hold_raw_values(tmp_path):
     assert next(row for row in rows if row["dataset"] == "original")["values"] == [1 / 3]
 
 
+def test_a_table_wider_than_the_terminal_is_broken_by_columns(tmp_path, monkeypatch):
+    comparison = _compare(make_run(tmp_path / "erm", ERM), make_run(tmp_path / "clad", CLAD, preset="clad"))
+    whole = format_table(comparison)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert format_table(comparison) == whole, "files and pipes hold it as it is"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    *tables, notes = format_table(comparison).split("\n\n")
+    lines = [table.splitlines() for table in tables]
+    assert all(max(map(len, table)) <= 60 for table in lines)
+    assert [[line.split()[0] for line in table[2:]] for table in lines] == [["erm", "clad"]] * len(tables)
+    values = [[cell for table in lines for cell in re.split(r"\s{2,}", table[row])[1:]] for row in (2, 3)]
+    assert values == [_cells(whole, "erm")[1:], _cells(whole, "clad")[1:]]
+    assert notes == whole.split("\n\n")[-1]
+
+
 def test_markdown_keeps_names_in_their_cells(tmp_path):
     table = format_table(_compare(make_run(tmp_path / "erm", ERM, preset="a|b<i>")), "markdown")
     assert "| a\\|b&lt;i> | 70.0 [68.0, 72.0] |" in table

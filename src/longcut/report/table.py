@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from longcut.report.columns import Column
@@ -13,7 +14,7 @@ from longcut.report.compare import Comparison
 from longcut.report.frame import environment
 from longcut.report.groups import Cell, Group
 from longcut.report.rules import rule_title
-from longcut.report.text_table import Render, aligned, markdown, prose
+from longcut.report.text_table import Render, aligned, markdown, prose, terminal_width
 
 _FORMATS = ("text", "markdown", "csv", "json", "html")
 _NOTHING = "\u2013"
@@ -44,7 +45,7 @@ def format_table(comparison: Comparison, form: str = "text") -> str:
     Args:
         comparison: what `compare` made.
         form: `text`, `markdown` or `html` (percent with one decimal, notes beneath), `csv` (a line a measure) or `json`
-            (both with raw values, per class as well).
+            (both with raw values, per class as well). Where text goes to a terminal, no table is wider than that.
 
     Raises:
         ValueError: no such form.
@@ -63,7 +64,7 @@ def format_table(comparison: Comparison, form: str = "text") -> str:
             parts.append(("Further measures", comparison.further, not comparison.columns))
         tables = [(caption, columns, _body(comparison, columns, about)) for caption, columns, about in parts if columns]
         return environment().get_template("table.html").render(tables=tables, comparison=comparison, about=_ABOUT)
-    return _plain(comparison, markdown if form == "markdown" else aligned)
+    return _plain(comparison, markdown if form == "markdown" else partial(aligned, width=terminal_width()))
 
 
 def reading(comparison: Comparison) -> str:

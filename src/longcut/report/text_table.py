@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 
 Render = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 """Head and rows to a table: `aligned` or `markdown`."""
 
 
-def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width, with a line beneath the head."""
+def terminal_width() -> int | None:
+    """Characters in a line of the terminal that is printed to; None where that is a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
+    """Columns padded to one width each, with a line beneath the head.
+
+    Args:
+        head: of the columns.
+        rows: as many cells each.
+        width: characters that a line may have; what is wider stands in several tables, the first column in each.
+    """
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
-    return "\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]])
+    tables = []
+    for columns in _columns_that_fit(widths, width):
+        lines = ["  ".join(row[i].ljust(widths[i]) for i in columns).rstrip() for row in [head, *rows]]
+        tables.append("\n".join([lines[0], "-" * max(len(line) for line in lines), *lines[1:]]))
+    return "\n\n".join(tables)
+
+
+def _columns_that_fit(widths: Sequence[int], width: int | None) -> list[list[int]]:
+    """The columns of each table: the first, and as many of the others as fit beside it, one at least."""
+    tables = [[0]]
+    for i in range(1, len(widths)):
+        if width is not None and len(tables[-1]) > 1 and sum(widths[j] + 2 for j in tables[-1]) + widths[i] > width:
+            tables.append([0])
+        tables[-1].append(i)
+    return tables
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
