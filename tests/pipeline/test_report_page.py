@@ -106,6 +106,23 @@ def test_no_screen_is_too_narrow(browser: Tab, width: int) -> None:
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_name_keeps_its_swatch_and_breaks_between_words(browser: Tab) -> None:
+    browser.resize(360)
+    torn = """
+      [...document.querySelectorAll('tbody .swatch')].flatMap(swatch => {
+        const text = [...swatch.parentElement.childNodes].filter(n => n.nodeType === 3);
+        const letters = text.flatMap(n => [...n.data].map((letter, i) => {
+          const range = document.createRange(); range.setStart(n, i); range.setEnd(n, i + 1);
+          return {letter, place: range.getBoundingClientRect()}; }));
+        const begins = letters.filter((l, i) => i && l.place.left < letters[i - 1].place.left
+          && !'_ '.includes(letters[i - 1].letter)).map(l => l.letter);
+        return swatch.getBoundingClientRect().bottom > letters[0].place.top
+          && swatch.getBoundingClientRect().top < letters[0].place.bottom ? begins : ['alone', ...begins]; })
+    """
+    assert browser.evaluate("document.querySelectorAll('tbody .swatch').length") == 3
+    assert browser.evaluate(torn) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_what_is_behind_it(browser: Tab, scheme: str) -> None:
     """Contrast of at least 4.5:1 (WCAG AA) for every colour of text."""

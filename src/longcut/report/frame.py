@@ -24,7 +24,18 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["swatch"] = swatch
+    made.filters |= {"breakable": _breakable, "kept_with_number": _kept_with_number}
     return made
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column may break after an underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+def _kept_with_number(sentence: str) -> str:
+    """A sentence in which no line begins with a percent sign."""
+    return sentence.replace(" %", "\u00a0%")
 
 
 def render_page(template: str, *, styles: Sequence[str], scripts: Sequence[str], title: str, **values: Any) -> str:
