@@ -245,6 +245,26 @@ def test_an_interrupted_build_goes_on(mnist: Path, tmp_path: Path, monkeypatch: 
     assert len(written) == 5
 
 
+def test_a_second_build_leaves_a_running_one_alone(
+    mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_colored_mnist(mnist, tmp_path / "whole", ratio=0.1, valid=0)
+    reserve, refused = biased_set._reserve, []
+
+    def build_again(part: Path) -> None:
+        monkeypatch.setattr(biased_set, "_reserve", reserve)
+        with pytest.raises(ValueError, match="wait until it has finished") as error:
+            build_colored_mnist(mnist, tmp_path / "out", ratio=0.1, valid=0)
+        refused.append(str(error.value))
+        reserve(part)
+
+    monkeypatch.setattr(biased_set, "_reserve", build_again)
+    build_colored_mnist(mnist, tmp_path / "out", ratio=0.1, valid=0)
+    assert len(refused) == 1
+    assert "another process builds" in refused[0]
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
 def test_half_an_array_is_none(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_off(*args: object, **options: object) -> np.ndarray:
         raise OSError("no space")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut import __version__
-from longcut.data.builders.build_record import RECORD, open_build, write_rows
+from longcut.data.builders.build_record import RECORD, building, write_rows
 from longcut.data.builders.picture_grid import picture_grid
 from longcut.data.decoding import write_image, write_whole
 
@@ -83,30 +84,33 @@ def write_biased_set(
         ValueError: the folder holds something else, or was built with other settings.
         OSError: the folder cannot be written.
     """
-    start_build(destination, settings, what=what)
-    todo = [part for part in parts if not _array(destination, part).is_file()]
-    was_complete = not todo and (destination / TABLE).is_file()
-    if not was_complete:
-        for part in todo:
-            _write_array(_array(destination, part), part)
-        write_image(destination / PICTURE, _picture(destination, parts[0], attributes))
-        write_rows(destination / MANIFEST, _MANIFEST_COLUMNS, _manifest(parts, classes, attributes))
-        write_rows(destination / TABLE, COLUMNS, _rows(parts, classes))  # last: it says that the others are there
+    with start_build(destination, settings, what=what):
+        todo = [part for part in parts if not _array(destination, part).is_file()]
+        was_complete = not todo and (destination / TABLE).is_file()
+        if not was_complete:
+            for part in todo:
+                _write_array(_array(destination, part), part)
+            write_image(destination / PICTURE, _picture(destination, parts[0], attributes))
+            write_rows(destination / MANIFEST, _MANIFEST_COLUMNS, _manifest(parts, classes, attributes))
+            write_rows(destination / TABLE, COLUMNS, _rows(parts, classes))  # last: it says that the others are there
     conflicting = {part.name: int((part.bias != part.targets).sum()) for part in parts}
     return BiasedSet({part.name: len(part.targets) for part in parts}, conflicting, was_complete)
 
 
-def start_build(destination: Path, settings: Mapping[str, str | int | None], *, what: str) -> None:
-    """Make the folder and its record, or find one of the same settings; the record names longcut's version too.
+@contextmanager
+def start_build(destination: Path, settings: Mapping[str, str | int | None], *, what: str) -> Iterator[None]:
+    """Build in a folder as `building` does; the record of a new one names longcut's version too.
 
     Raises:
-        ValueError: the folder holds something else, or was built with other settings.
+        ValueError: the folder holds something else, was built with other settings, or another process builds there.
         OSError: the folder cannot be made or written.
     """
-    if not open_build(destination, settings, what=what):
-        # Another version need not refuse what this one made, so it is none of the settings that are compared.
-        record = {**settings, "longcut": __version__}
-        write_whole(destination / RECORD, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+    with building(destination, settings, what=what) as going_on:
+        if not going_on:
+            # Another version need not refuse what this one made, so it is none of the settings that are compared.
+            record = {**settings, "longcut": __version__}
+            write_whole(destination / RECORD, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+        yield
 
 
 def in_blocks(count: int, make: Callable[[NDArray[np.int64]], Image]) -> Iterator[Block]:

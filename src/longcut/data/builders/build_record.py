@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from longcut.data.decoding import write_whole
 
 RECORD = "build.json"
+
+
+@contextmanager
+def building(destination: Path, settings: Mapping[str, str | int | None], *, what: str) -> Iterator[bool]:
+    """Do `open_build` and what follows in a folder that no other process builds in meanwhile.
+
+    The lock ends with the process, however that ends, and leaves no file behind; some file systems have none.
+
+    Yields:
+        Whether the build goes on from an earlier one.
+
+    Raises:
+        ValueError: another process builds there; or as `open_build`.
+        OSError: the folder cannot be made or written.
+    """
+    with suppress(FileExistsError):  # a file, which `open_build` refuses
+        destination.mkdir(parents=True, exist_ok=True)
+    lock = os.open(destination, os.O_RDONLY)
+    try:
+        _lock(lock, destination, what)
+        yield open_build(destination, settings, what=what)
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: int, destination: Path, what: str) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(
+            f"another process builds {what} in {destination}: wait until it has finished, or give another folder"
+        ) from None
+    except OSError:
+        return  # a file system without locks
 
 
 def open_build(destination: Path, settings: Mapping[str, str | int | None], *, what: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.data.builders.build_record import open_build, read_rows, rows_added, write_rows
+from longcut.data.builders.build_record import building, read_rows, rows_added, write_rows
 from longcut.data.builders.challenge_images import Edges, Format, Layout, Source, build_one, mix_one
 from longcut.data.builders.challenge_plan import check_classes, draw_partners, mixed_names, unique_stems
 from longcut.data.builders.picture_grid import picture_grid, sampled
@@ -91,22 +91,22 @@ def build_backgrounds(
     """
     settings = Layout(Path(destination), split, edges, format, size)
     _check(images, settings)
-    going_on = open_build(settings.destination, _record(images, settings, seed), what="backgrounds")
-    if going_on and (settings.destination / MANIFEST).is_file():
-        verdicts = {row["path"]: row["verdict"] for row in read_rows(settings.destination / TABLE, _TABLE_COLUMNS)}
-        return _outcome(settings, verdicts, was_complete=True)
-    sources = _sources(images)
-    run = functools.partial(map_items, workers=workers, engine=engine)
-    verdicts = _build_plain(sources, settings, run, skip_bad, label)
-    kept = np.flatnonzero([verdicts[source.path] == "ok" for source in sources])
-    check_classes(images.targets[kept], images.classes, str(images.root))
-    usable = [sources[i] for i in kept]
-    partners = draw_partners(images.targets[kept], kept, len(images.classes), seed)
-    names = _mixed_names(usable, partners)
-    _build_mixed(usable, partners, names, settings, run, label)
-    write_image(settings.destination / PICTURE, _picture(usable, names, settings))
-    write_rows(settings.destination / MANIFEST, _MANIFEST_COLUMNS, _manifest(usable, partners, names, settings))
-    return _outcome(settings, verdicts, was_complete=False)
+    with building(settings.destination, _record(images, settings, seed), what="backgrounds") as going_on:
+        if going_on and (settings.destination / MANIFEST).is_file():
+            verdicts = {row["path"]: row["verdict"] for row in read_rows(settings.destination / TABLE, _TABLE_COLUMNS)}
+            return _outcome(settings, verdicts, was_complete=True)
+        sources = _sources(images)
+        run = functools.partial(map_items, workers=workers, engine=engine)
+        verdicts = _build_plain(sources, settings, run, skip_bad, label)
+        kept = np.flatnonzero([verdicts[source.path] == "ok" for source in sources])
+        check_classes(images.targets[kept], images.classes, str(images.root))
+        usable = [sources[i] for i in kept]
+        partners = draw_partners(images.targets[kept], kept, len(images.classes), seed)
+        names = _mixed_names(usable, partners)
+        _build_mixed(usable, partners, names, settings, run, label)
+        write_image(settings.destination / PICTURE, _picture(usable, names, settings))
+        write_rows(settings.destination / MANIFEST, _MANIFEST_COLUMNS, _manifest(usable, partners, names, settings))
+        return _outcome(settings, verdicts, was_complete=False)
 
 
 def _check(images: ImageSet, settings: Layout) -> None:

@@ -71,12 +71,12 @@ def build_severity(
         "images": _listed(sets),
     }
     sets["train"] = sets["train"].select(_chosen(sets["train"], source, conflict_ratio, seed))
-    start_build(destination, settings, what="a subset by severity")
-    was_complete = (destination / TABLE).is_file()
-    if not was_complete:
-        extra = _OPTIONAL if any(images.masks or images.boxes is not None for images in sets.values()) else ()
-        rows = (row for name, images in sets.items() for row in _rows(images, name, destination, wide=bool(extra)))
-        write_rows(destination / TABLE, (*COLUMNS, *extra), rows)
+    with start_build(destination, settings, what="a subset by severity"):
+        was_complete = (destination / TABLE).is_file()
+        if not was_complete:
+            extra = _OPTIONAL if any(images.masks or images.boxes is not None for images in sets.values()) else ()
+            rows = (row for name, images in sets.items() for row in _rows(images, name, destination, wide=bool(extra)))
+            write_rows(destination / TABLE, (*COLUMNS, *extra), rows)
     conflicting = {name: int(_conflicts(images).sum()) for name, images in sets.items()}
     return BiasedSet({name: len(images) for name, images in sets.items()}, conflicting, was_complete)
 

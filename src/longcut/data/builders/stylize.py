@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import keyed_seed
-from longcut.data.builders.build_record import open_build, write_rows
+from longcut.data.builders.build_record import building, write_rows
 from longcut.data.builders.picture_grid import picture_grid, sampled
 from longcut.data.builders.stylize_plan import Pair, class_words, plan_by_image, plan_by_pair
 from longcut.data.builders.stylized_table import COLUMNS, TABLE
@@ -114,18 +114,18 @@ def build_stylized(
         raise ValueError(f"size is {size}: at least 1 pixel is needed")
     pairs = _plan(images, textures, per_image, per_pair, seed)
     job = _Job(images.root, textures.root, Path(destination), size, mode, seed)
-    open_build(job.destination, _record(job, pairs), what="stylized images")
-    todo = [pair for pair in pairs if not (job.destination / pair.file).is_file()]
-    errors: dict[str, str] = {}
-    results = map_items(functools.partial(_build_one, job), todo, workers=workers, engine=engine, label=label)
-    with closing(results):
-        for pair, error in zip(todo, results, strict=True):
-            if error and not skip_bad:
-                raise ImageError(error)
-            errors[pair.file] = error
-    rows = [_row(pair, errors.get(pair.file, "")) for pair in pairs]
-    _write_tables(job.destination, rows)
-    write_image(job.destination / PICTURE, _picture(job, [row.pair for row in rows if row.verdict == "ok"]))
+    with building(job.destination, _record(job, pairs), what="stylized images"):
+        todo = [pair for pair in pairs if not (job.destination / pair.file).is_file()]
+        errors: dict[str, str] = {}
+        results = map_items(functools.partial(_build_one, job), todo, workers=workers, engine=engine, label=label)
+        with closing(results):
+            for pair, error in zip(todo, results, strict=True):
+                if error and not skip_bad:
+                    raise ImageError(error)
+                errors[pair.file] = error
+        rows = [_row(pair, errors.get(pair.file, "")) for pair in pairs]
+        _write_tables(job.destination, rows)
+        write_image(job.destination / PICTURE, _picture(job, [row.pair for row in rows if row.verdict == "ok"]))
     return rows
 
 

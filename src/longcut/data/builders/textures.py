@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import Stream, keyed_seed, keyed_uniforms
-from longcut.data.builders.build_record import open_build, read_rows, rows_added, write_rows
+from longcut.data.builders.build_record import building, read_rows, rows_added, write_rows
 from longcut.data.builders.choosing import check_distinct
 from longcut.data.builders.picture_grid import picture_grid, sampled
 from longcut.data.decoding import ImageError, read_image, write_image
@@ -121,21 +121,21 @@ def build_textures(
     job = _Job(images.root, Path(destination), size, mode, seed, patch_size, quality)
     record: dict[str, str | int | None] = {"build": "textures", "seed": seed, "size": size, "mode": mode}
     record["patch_size"] = patch_size
-    open_build(job.destination, record, what="textures")
-    done = _rows_done(job)
-    todo = [path for path in images.paths if path not in done]
-    _save(job.destination, done)
-    if todo:
-        results = map_items(functools.partial(_build_one, job), todo, workers=workers, engine=engine, label=label)
-        with closing(results), rows_added(job.destination / TABLE) as add:
-            for row in results:
-                if row.error and not skip_bad:
-                    raise ImageError(row.error)
-                done[row.image] = row
-                add(_cells(row))
-    _save(job.destination, done)
-    rows = [done[path] for path in images.paths]
-    write_image(job.destination / PICTURE, _picture(job, [row for row in rows if row.verdict == "ok"]))
+    with building(job.destination, record, what="textures"):
+        done = _rows_done(job)
+        todo = [path for path in images.paths if path not in done]
+        _save(job.destination, done)
+        if todo:
+            results = map_items(functools.partial(_build_one, job), todo, workers=workers, engine=engine, label=label)
+            with closing(results), rows_added(job.destination / TABLE) as add:
+                for row in results:
+                    if row.error and not skip_bad:
+                        raise ImageError(row.error)
+                    done[row.image] = row
+                    add(_cells(row))
+        _save(job.destination, done)
+        rows = [done[path] for path in images.paths]
+        write_image(job.destination / PICTURE, _picture(job, [row for row in rows if row.verdict == "ok"]))
     return rows
 
 
