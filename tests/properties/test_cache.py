@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from longcut.data import cache, store
 from longcut.data.cache import open_store
@@ -86,6 +87,22 @@ def test_a_box_widens_what_is_tiled_over(tmp_path: Path) -> None:
     before = (plain[0].background != plain[0].image).any(axis=2)
     assert before[2:9, 15:26].mean() < 0.5
     assert boxed.lends.tolist() == plain.lends.tolist() == [True, False, True]
+
+
+def test_a_box_is_of_the_image_as_it_is_shown(tmp_path: Path) -> None:
+    pixels, box = np.zeros((40, 60, 3), np.uint8), np.array([30.0, 4, 49, 13])
+    pixels[4:14, 30:50] = 255
+    on = np.zeros((40, 60), np.uint8)
+    on[8:10, 38:42] = 255
+    orientation = Image.Exif()
+    orientation[ExifTags.Base.Orientation] = 6  # to be turned clockwise
+    write_image(tmp_path / "mask.png", on)
+    Image.fromarray(np.rot90(pixels)).save(tmp_path / "turned.png", exif=orientation)
+    decoded = Recipe(100, composites=True).decode(tmp_path / "turned.png", tmp_path / "mask.png", box)
+    image, mask, background = decoded.parts
+    assert (image == pixels).all()
+    assert (mask == on).all()
+    assert not background.any()
 
 
 def test_a_second_time_nothing_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,10 @@ class ImageSet:
     masks: tuple[Path, ...] | None = None
     """`[s]` file of each image's foreground mask, which need not exist."""
     boxes: NDArray[np.float64] | None = None
-    """`[s, 4]` x1, y1, x2, y2: pixels of the stored image, corners included; a row of NaN where there is none."""
+    """`[s, 4]` x1, y1, x2, y2, corners included; a row of NaN where there is none.
+
+    Pixels of the image as `read_image` gives it: at its full size, and turned by EXIF's orientation as its mask is.
+    """
     bias_names: tuple[str, ...] = ()
     """Names of the attribute's values; where they go with classes, an image is aligned if `bias` equals `targets`."""
 

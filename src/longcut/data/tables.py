@@ -66,7 +66,7 @@ def read_image_table(table: Path) -> tuple[ImageRow, ...]:
 
 
 def read_boxes(table: Path) -> dict[str, Box]:
-    """Read `file,x1,y1,x2,y2` (pixels, corners included) into a box for each file.
+    """Read `file,x1,y1,x2,y2` (pixels of the image as a viewer shows it, corners included) into a box for each file.
 
     Raises:
         LabelError: names the file, the line and what is wrong there.
