@@ -191,6 +191,35 @@ def test_an_unreadable_file_is_named(tmp_path: Path, mode: str) -> None:
     assert same(whole, rest)
 
 
+@pytest.mark.parametrize("recipe", [PLAIN, WITH_MASKS])
+def test_what_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> None:
+    images, read = made(tmp_path), store.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path.name != "2.png":
+            raise ImageError(f"cannot read {path}: Input/output error")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read_bytes", fail)
+        assert opened(images, recipe, tmp_path, skip_bad=True).images.paths == ("a/2.png",)
+    said: list[str] = []
+    whole = opened(images, recipe, tmp_path, skip_bad=True, say=said.append)
+    assert same(whole, opened(images, recipe, tmp_path, mode="none"))
+    monkeypatch.setattr(store, "read_bytes", fail)
+    assert same(whole, opened(images, recipe, tmp_path, say=said.append))
+    assert said == []
+
+
+def test_only_what_is_wrong_takes_room_for_words(tmp_path: Path) -> None:
+    images = made(tmp_path)
+    (tmp_path / "images/b/1.png").write_bytes(b"no image")
+    opened(images, PLAIN, tmp_path, skip_bad=True)
+    index = np.load(next((tmp_path / "cache").glob("*/index.npz")))
+    assert index["bad"].tolist() == [2]
+    assert len(index["errors"]) == 1
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("which", ["images/a/0.png", "masks/a/0.png"])
 def test_a_missing_file_is_named(tmp_path: Path, mode: str, which: str) -> None:

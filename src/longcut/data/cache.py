@@ -70,12 +70,12 @@ def open_store(
     if mode == "disk":
         folder = (folder or default_cache()) / fingerprint(images, recipe)
         with locked(folder):
-            if not (folder / "index.npz").is_file():
-                _write(images, recipe, folder, workers, say)
-        index = dict(np.load(folder / "index.npz"))
-        records: MappedFile | NDArray[np.uint8] | None = None
-        if index["offsets"][-1]:
-            records = MappedFile(folder / "records.bin")
+            if (folder / "index.npz").is_file():
+                index = _read(images, recipe, folder, workers)
+            else:
+                index = _write(images, recipe, folder, workers, say)
+        file = folder / "records.bin"
+        records: MappedFile | NDArray[np.uint8] | None = MappedFile(file) if file.stat().st_size else None
     else:
         buffer = io.BytesIO() if mode == "memory" else None
         index = _decode_all(images, recipe, buffer, workers)
@@ -83,7 +83,7 @@ def open_store(
     return _checked(images, recipe, index, records, skip_bad, say)
 
 
-def _write(images: ImageSet, recipe: Recipe, folder: Path, workers: int | None, say: Say) -> None:
+def _write(images: ImageSet, recipe: Recipe, folder: Path, workers: int | None, say: Say) -> dict[str, NDArray[Any]]:
     size = estimate_bytes(images, recipe)
     free = shutil.disk_usage(folder).free
     if size > free:
@@ -92,13 +92,40 @@ def _write(images: ImageSet, recipe: Recipe, folder: Path, workers: int | None, 
             "choose another folder with XDG_CACHE_HOME, or --cache none"
         )
     say(f"decoding {len(images)} images once into {folder} (about {size / 1e6:.0f} MB)")
-    part, listing = folder / "records.part", folder / "index.part.npz"
+    part = folder / "records.part"
     with part.open("wb") as file:
         index = _decode_all(images, recipe, file, workers)
-        file.flush()
-        os.fsync(file.fileno())
-    np.savez(listing, allow_pickle=False, **index)
+        _sync(file)
     part.replace(folder / "records.bin")
+    _list(folder, index)
+    return index
+
+
+def _read(images: ImageSet, recipe: Recipe, folder: Path, workers: int | None) -> dict[str, NDArray[Any]]:
+    """The index of a cache; what could not be read is tried again, for that may have been the disk's fault."""
+    index = dict(np.load(folder / "index.npz"))
+    bad = index["bad"]
+    if not len(bad):
+        return index
+    with (folder / "records.bin").open("ab") as file:
+        found = _decode_all(images.select(bad), recipe, file, workers)
+        _sync(file)
+    if len(found["bad"]) < len(bad):
+        for name in ("shapes", "offsets", "lends", "digests"):
+            index[name][bad] = found[name]
+        index |= {"bad": bad[found["bad"]], "errors": found["errors"]}
+        _list(folder, index)
+    return index
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _list(folder: Path, index: dict[str, NDArray[Any]]) -> None:
+    listing = folder / "index.part.npz"
+    np.savez(listing, allow_pickle=False, **index)
     listing.replace(folder / "index.npz")
 
 
@@ -119,26 +146,31 @@ def estimate_bytes(images: ImageSet, recipe: Recipe) -> int:
 def _decode_all(
     images: ImageSet, recipe: Recipe, file: BinaryIO | None, workers: int | None
 ) -> dict[str, NDArray[Any]]:
-    """Decode every image, append the records to `file`, and return what is known of each."""
-    shapes, offsets, lends, digests, errors = [], [0], [], [], []
+    """Decode every image, append the records to `file`, and return what is known of each and of those that failed."""
+    shapes, offsets, lends, digests, bad, errors = [], [], [], [], [], []
+    end = file.tell() if file is not None else 0
     items = [files_of(images, index) for index in range(len(images))]
     work = functools.partial(_decode, recipe, file is not None)
     few = len(items) < _FEW
     decoding = map_items(work, items, workers=1 if few else workers, label=None if few else "decoding")
     with closing(decoding) as results:
-        for decoded in results:
+        for place, decoded in enumerate(results):
             if file is not None:
                 file.writelines(part.tobytes() for part in decoded.parts)
             shapes.append(decoded.shape)
-            offsets.append(offsets[-1] + sum(part.size for part in decoded.parts))
+            offsets.append(end)
+            end += sum(part.size for part in decoded.parts)
             lends.append(decoded.lends)
             digests.append(decoded.digest.ljust(DIGEST, b"\0"))
-            errors.append(decoded.error)
+            if decoded.error:
+                bad.append(place)
+                errors.append(decoded.error)
     return {
         "shapes": np.array(shapes, np.int64),
         "offsets": np.array(offsets, np.int64),
         "lends": np.array(lends, bool),
         "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST),
+        "bad": np.array(bad, np.int64),
         "errors": np.array(errors, np.str_),
     }
 
@@ -157,14 +189,14 @@ def _checked(
     say: Say,
 ) -> Store:
     """The store of the readable images; the others are raised or told."""
-    bad = index["errors"] != ""
-    for error in index["errors"][bad]:
+    good = np.ones(len(images), bool)
+    good[index["bad"]] = False
+    for error in index["errors"]:
         if not skip_bad:
             raise ImageError(f"{error}; remove it, or leave out all such files with --skip-bad")
         say(f"left out: {error}")
-    if bad.all():
+    if not good.any():
         raise ValueError(f"none of the {len(images)} images in {images.root} can be read")
-    good = np.flatnonzero(~bad)
     kept = images.select(good)
     return Store(
         images=kept,

@@ -185,7 +185,7 @@ def files_of(images: ImageSet, index: int) -> tuple[Path, Path | None, NDArray[n
 
 def fingerprint(images: ImageSet, recipe: Recipe) -> str:
     """A name for a cache: changes with the list of files, their sizes and times, the boxes and the recipe."""
-    digest = hashlib.sha256(json.dumps([2, recipe.side, recipe.composites]).encode())
+    digest = hashlib.sha256(json.dumps([3, recipe.side, recipe.composites]).encode())
     for index in range(len(images)):
         image, mask, box = files_of(images, index)
         for file in (image, mask if recipe.composites else None):
