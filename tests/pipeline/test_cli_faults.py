@@ -9,10 +9,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command_line import SMALL, Longcut, Refused, small
 from made_images import CLASSES, write_images, write_masks
+from PIL import Image
 
 from longcut.engine.checkpoint import load_checkpoint
 
@@ -165,6 +167,19 @@ def test_masks_that_are_missing_or_of_another_size(
     write_masks(tmp_path / "small", classes=["bird"], count=1, size=20)
     shutil.copy(tmp_path / "small" / "bird" / "0.png", masks / "bird" / "0.png")
     assert f"mask {masks / 'bird' / '0.png'} is 20x20, its image 36x36" in refused(*words, tmp_path / "size")
+
+
+def test_masks_that_show_no_foreground(tmp_path: Path, data: Path, longcut: Longcut, refused: Refused) -> None:
+    masks = write_masks(tmp_path / "masks", count=4)
+    words = ["train", "clad_small", "--data", data, "--masks", masks, *SMALL, "--out"]
+    Image.new("L", (36, 36)).save(masks / "cat" / "1.png")
+    told = longcut(*words, tmp_path / "empty")
+    assert told.code == 0
+    assert "1 of 12 masks show no foreground (128 to 255): their images lend no background" in told.err
+    for mask in masks.rglob("*.png"):
+        Image.fromarray(np.array(Image.open(mask)) // 255).save(mask)
+    line = refused(*words, tmp_path / "dark")
+    assert f"the masks of {data} hold values up to 1: foreground is 128 to 255, so write it as 255" in line
 
 
 def test_an_attempt_that_was_refused_is_not_in_the_way_of_the_next(

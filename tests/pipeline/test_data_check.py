@@ -230,9 +230,19 @@ def test_masks(tmp_path: Path, longcut: Longcut) -> None:
     (masks / "cat/1.png").write_bytes(b"")
     Image.new("L", (5, 7)).save(masks / "dog/0.png")
     assert longcut("data", "check", root, "--masks", masks).out.splitlines()[-1] == (
-        "- 3 images without a mask that fits: bird/0.png (it has no mask), cat/1.png (its mask is broken: it holds no "
-        "image of a known format), dog/0.png (its mask is 5x7, the image 36x36)"
+        "- 3 images without a mask that fits: bird/0.png (it has no mask), cat/1.png (its mask is broken: the file is "
+        "empty), dog/0.png (its mask is 5x7, the image 36x36)"
     )
+
+
+def test_masks_without_a_foreground(tmp_path: Path, longcut: Longcut) -> None:
+    root, masks = write_images(tmp_path / "images", count=1), write_masks(tmp_path / "masks", count=1)
+    Image.new("L", (36, 36)).save(masks / "bird/0.png")
+    Image.new("L", (36, 36), 1).save(masks / "dog/0.png")
+    assert longcut("data", "check", root, "--masks", masks).out.splitlines()[-2:] == [
+        "- 1 image without a mask that fits: dog/0.png (its mask holds values up to 1: foreground is 128 to 255)",
+        "- 1 image with an empty mask: bird/0.png",
+    ]
 
 
 def test_severities_and_attributes_are_options(tmp_path: Path, longcut: Longcut, refused: Refused) -> None:

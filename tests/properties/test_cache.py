@@ -89,6 +89,14 @@ def test_a_box_widens_what_is_tiled_over(tmp_path: Path) -> None:
     assert boxed.lends.tolist() == plain.lends.tolist() == [True, False, True]
 
 
+def test_an_image_whose_foreground_is_not_known_lends_nothing(tmp_path: Path) -> None:
+    images = made(tmp_path)
+    write_image(tmp_path / "masks/b/1.png", np.full(SHAPES[1], 127, np.uint8))
+    found = opened(images, WITH_MASKS, tmp_path)
+    assert found.lends.tolist() == [True, False, False]
+    assert found.peaks.tolist() == [255, 255, 127]
+
+
 def test_a_box_is_of_the_image_as_it_is_shown(tmp_path: Path) -> None:
     pixels, box = np.zeros((40, 60, 3), np.uint8), np.array([30.0, 4, 49, 13])
     pixels[4:14, 30:50] = 255

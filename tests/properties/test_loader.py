@@ -40,6 +40,7 @@ def made_store(*, lends: list[bool] | None = None, bias: bool = False) -> Store:
         ),
         recipe=Recipe(SIDE, composites=True),
         lends=np.array(lends or [True] * SAMPLES),
+        peaks=np.full(SAMPLES, 255, np.uint8),
         digest="",
         shapes=np.full((SAMPLES, 2), SIDE),
         offsets=np.arange(SAMPLES) * 7 * SIDE * SIDE,

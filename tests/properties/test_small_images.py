@@ -48,6 +48,7 @@ def made_store(height: int = SIDE, width: int = SIDE, *, composites: bool = Fals
         images=ImageSet(Path(), tuple(f"{i}.png" for i in EVERYONE), targets, tuple("abc"), targets % 2),
         recipe=Recipe(max(height, width), composites=composites),
         lends=np.full(SAMPLES, composites),
+        peaks=np.full(SAMPLES, 255 * composites, np.uint8),
         digest="",
         shapes=np.full((SAMPLES, 2), (height, width)),
         offsets=EVERYONE * size,

@@ -48,6 +48,7 @@ def store_of(arrays: list[list[np.ndarray]], *, composites: bool, lends: list[bo
         ),
         recipe=Recipe(SIDE, composites=composites),
         lends=np.array(lends or [composites] * len(arrays)),
+        peaks=np.full(len(arrays), 255 * composites, np.uint8),
         digest="",
         shapes=np.array([record[0].shape[:2] for record in arrays]),
         offsets=np.cumsum(sizes) - sizes,

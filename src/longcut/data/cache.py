@@ -111,7 +111,7 @@ def _read(images: ImageSet, recipe: Recipe, folder: Path, workers: int | None) -
         found = _decode_all(images.select(bad), recipe, file, workers)
         _sync(file)
     if len(found["bad"]) < len(bad):
-        for name in ("shapes", "offsets", "lends", "digests"):
+        for name in ("shapes", "offsets", "lends", "peaks", "digests"):
             index[name][bad] = found[name]
         index |= {"bad": bad[found["bad"]], "errors": found["errors"]}
         _list(folder, index)
@@ -147,7 +147,7 @@ def _decode_all(
     images: ImageSet, recipe: Recipe, file: BinaryIO | None, workers: int | None
 ) -> dict[str, NDArray[Any]]:
     """Decode every image, append the records to `file`, and return what is known of each and of those that failed."""
-    shapes, offsets, lends, digests, bad, errors = [], [], [], [], [], []
+    shapes, offsets, lends, peaks, digests, bad, errors = [], [], [], [], [], [], []
     end = file.tell() if file is not None else 0
     items = [files_of(images, index) for index in range(len(images))]
     work = functools.partial(_decode, recipe, file is not None)
@@ -161,6 +161,7 @@ def _decode_all(
             offsets.append(end)
             end += sum(part.size for part in decoded.parts)
             lends.append(decoded.lends)
+            peaks.append(decoded.peak)
             digests.append(decoded.digest.ljust(DIGEST, b"\0"))
             if decoded.error:
                 bad.append(place)
@@ -169,6 +170,7 @@ def _decode_all(
         "shapes": np.array(shapes, np.int64),
         "offsets": np.array(offsets, np.int64),
         "lends": np.array(lends, bool),
+        "peaks": np.array(peaks, np.uint8),
         "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST),
         "bad": np.array(bad, np.int64),
         "errors": np.array(errors, np.str_),
@@ -202,6 +204,7 @@ def _checked(
         images=kept,
         recipe=recipe,
         lends=index["lends"][good],
+        peaks=index["peaks"][good],
         digest=content_hash(kept, (bytes(row) for row in index["digests"][good])),
         shapes=index["shapes"][good],
         offsets=None if records is None else index["offsets"][good],

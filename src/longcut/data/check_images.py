@@ -8,9 +8,10 @@ from contextlib import closing
 from typing import NamedTuple
 
 from longcut.data.arrays import split_member
-from longcut.data.decoding import ImageError, image_size, read_bytes, read_image
+from longcut.data.decoding import ImageError, read_bytes, read_image, read_mask
 from longcut.data.image_set import ImageSet
 from longcut.data.pool import map_items
+from longcut.data.tiles import HALF
 
 _FEW = 1024  # images that are read sooner than a pool of processes has started
 
@@ -23,6 +24,7 @@ class Looked(NamedTuple):
     digest: bytes = b""
     broken: str = ""
     bad_mask: str = ""
+    empty_mask: bool = False
 
 
 def look_at_all(images: ImageSet, workers: int | None, label: str | None) -> list[Looked]:
@@ -45,25 +47,32 @@ def look_at_all(images: ImageSet, workers: int | None, label: str | None) -> lis
 
 
 def _look(item: tuple[str, str | None]) -> Looked:
-    """Decode an image, hash what it was decoded from, and compare its mask's size."""
+    """Decode an image, hash what it was decoded from, and compare its mask with it."""
     file, mask = item
     try:
         content = read_bytes(file)
         height, width = read_image(file, content).shape[:2]
     except ImageError as error:
         return Looked(broken=_reason(error, file))
-    bad_mask = "" if mask is None else _mask_fault(mask, height, width)
-    return Looked(height, width, hashlib.blake2b(content, digest_size=16).digest(), bad_mask=bad_mask)
+    looked = Looked(height, width, hashlib.blake2b(content, digest_size=16).digest())
+    return looked if mask is None else _with_mask(looked, mask)
 
 
-def _mask_fault(mask: str, height: int, width: int) -> str:
-    if not os.path.isfile(mask):
-        return "it has no mask"
+def _with_mask(looked: Looked, file: str) -> Looked:
+    if not os.path.isfile(file):
+        return looked._replace(bad_mask="it has no mask")
     try:
-        size = image_size(mask)
+        mask = read_mask(file)
     except ImageError as error:
-        return f"its mask is broken: {_reason(error, mask)}"
-    return "" if size == (height, width) else f"its mask is {size[1]}x{size[0]}, the image {width}x{height}"
+        return looked._replace(bad_mask=f"its mask is broken: {_reason(error, file)}")
+    (height, width), highest = mask.shape, int(mask.max())
+    if (height, width) != (looked.height, looked.width):
+        fault = f"its mask is {width}x{height}, the image {looked.width}x{looked.height}"
+    elif 0 < highest < HALF:
+        fault = f"its mask holds values up to {highest}: foreground is {HALF} to 255"
+    else:
+        return looked._replace(empty_mask=highest == 0)
+    return looked._replace(bad_mask=fault)
 
 
 def _reason(error: ImageError, file: str) -> str:

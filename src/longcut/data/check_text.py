@@ -40,6 +40,8 @@ def problems_of(findings: Findings) -> list[str]:
     broken, masks = findings.broken, findings.bad_masks
     problems = [f"{counted(len(broken), 'image')} cannot be read: {_told(broken)}"] * bool(broken)
     problems += [f"{counted(len(masks), 'image')} without a mask that fits: {_told(masks)}"] * bool(masks)
+    empty = findings.empty_masks
+    problems += [f"{counted(len(empty), 'image')} with an empty mask: {some(empty)}"] * bool(empty)
     if findings.num_duplicates:
         pairs = "; ".join(f"{one} = {other}" for one, other in findings.duplicates)
         many = ", ..." if findings.num_duplicates > len(findings.duplicates) else ""

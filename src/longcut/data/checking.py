@@ -65,7 +65,8 @@ class Findings:
         height: smallest, median and largest of the images' heights in pixels.
         width: likewise.
         broken: images that cannot be decoded.
-        bad_masks: masks that are missing or have another size than their image.
+        bad_masks: masks that are missing, have another size than their image, or are too dark to show a foreground.
+        empty_masks: images whose mask is zero everywhere.
         num_duplicates: contents that lie in more than one split.
         duplicates: two paths for each of the first of them.
         misplaced: images in the folder of another class than their label says.
@@ -87,6 +88,7 @@ class Findings:
     width: tuple[int, int, int] | None = None
     broken: tuple[Fault, ...] = ()
     bad_masks: tuple[Fault, ...] = ()
+    empty_masks: tuple[str, ...] = ()
     num_duplicates: int = 0
     duplicates: tuple[tuple[str, str], ...] = ()
     misplaced: tuple[str, ...] = ()
@@ -139,6 +141,7 @@ def check_set(
         width=_spread(sizes[:, 1]),
         broken=_faults(images.paths, [each.broken for each in looked]),
         bad_masks=_faults(images.paths, [each.bad_mask for each in looked]),
+        empty_masks=tuple(path for path, each in zip(images.paths, looked, strict=True) if each.empty_mask),
         num_duplicates=num_duplicates,
         duplicates=duplicates,
         misplaced=_misplaced(images),

@@ -40,6 +40,7 @@ def open_members(images: ImageSet, recipe: Recipe) -> Store | None:
         images=images,
         recipe=recipe,
         lends=np.zeros(len(images), bool),
+        peaks=np.zeros(len(images), np.uint8),
         digest=content_hash(images, _digests(arrays, rows)),
         shapes=np.tile(np.array([height, width], np.int64), (len(images), 1)),
         offsets=np.arange(len(images), dtype=np.int64) * 3 * height * width,

@@ -42,6 +42,7 @@ class Decoded(NamedTuple):
     parts: tuple[NDArray[np.uint8], ...] = ()
     shape: tuple[int, int] = (0, 0)
     lends: bool = False
+    peak: int = 0
     digest: bytes = b""
     error: str = ""
 
@@ -75,17 +76,16 @@ class Recipe:
         small = resize_shorter(pixels, self.side)
         shape = small.shape[:2]
         digest += hashlib.sha256(foreground.tobytes()).digest() if hashed else b""
-        return Decoded((small, resize(foreground, *shape), resize(tiled, *shape)), shape, lends, digest)
+        parts = small, resize(foreground, *shape), resize(tiled, *shape)
+        return Decoded(parts, shape, lends, int(foreground.max()), digest)
 
 
 def _tile(
     pixels: NDArray[np.uint8], mask: NDArray[np.uint8], box: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.uint8], bool]:
-    """The image's background, and whether there is enough of it to lend."""
+    """The image's background, and whether it is known and enough of it to lend."""
     found = foreground_box(mask, box)
-    if found is None:
-        return pixels, True
-    if box_area(found) > LARGEST_SHARE * mask.size:
+    if found is None or box_area(found) > LARGEST_SHARE * mask.size:
         return pixels, False
     return tile_background(pixels, found), True
 
@@ -119,12 +119,14 @@ class Store:
 
     Attributes:
         lends: `[s]` whether each sample's background can be lent.
+        peaks: `[s]` highest value of each sample's mask, which shows a foreground from 128 on; 0 without masks.
         digest: SHA-256 of the files' contents, their order and their targets.
     """
 
     images: ImageSet
     recipe: Recipe
     lends: NDArray[np.bool_]
+    peaks: NDArray[np.uint8]
     digest: str
     shapes: NDArray[np.int64]
     """`[s, 2]` height and width of each record."""
@@ -185,7 +187,7 @@ def files_of(images: ImageSet, index: int) -> tuple[Path, Path | None, NDArray[n
 
 def fingerprint(images: ImageSet, recipe: Recipe) -> str:
     """A name for a cache: changes with the list of files, their sizes and times, the boxes and the recipe."""
-    digest = hashlib.sha256(json.dumps([3, recipe.side, recipe.composites]).encode())
+    digest = hashlib.sha256(json.dumps([4, recipe.side, recipe.composites]).encode())
     for index in range(len(images)):
         image, mask, box = files_of(images, index)
         for file in (image, mask if recipe.composites else None):

@@ -21,6 +21,7 @@ from longcut.data.image_set import ImageSet, read_images, splits_of, texture_pat
 from longcut.data.layouts import LayoutOptions
 from longcut.data.store import Recipe, Store
 from longcut.data.stylized import Stylized
+from longcut.data.tiles import HALF
 from longcut.engine.build import build_augmentation, build_patches
 from longcut.engine.settings import Settings, find_method
 
@@ -183,8 +184,30 @@ def _kept(images: ImageSet, there: NDArray[np.bool_], what: str, say: Say) -> Im
 
 
 def training_store(settings: Settings, method: Method, inputs: Inputs, images: ImageSet, say: Say) -> Store:
-    """Records of the training images that could be read."""
-    return _open(settings, inputs, images, composites=needs_masks(settings, method), say=say)
+    """Records of the training images that could be read.
+
+    Raises:
+        ValueError: no mask shows a foreground; says what values there are.
+    """
+    masked = needs_masks(settings, method)
+    store = _open(settings, inputs, images, composites=masked, say=say)
+    if masked:
+        _check_foregrounds(store, say)
+    return store
+
+
+def _check_foregrounds(store: Store, say: Say) -> None:
+    highest = int(store.peaks.max())
+    if highest < HALF:
+        raise ValueError(
+            f"the masks of {store.images.root} hold values up to {highest}: "
+            f"foreground is {HALF} to 255, so write it as 255"
+        )
+    if empty := int((store.peaks < HALF).sum()):
+        say(
+            f"{empty} of {len(store)} masks show no foreground ({HALF} to 255): "
+            "their images lend no background, and on another nothing is seen of them"
+        )
 
 
 def training_data(
