@@ -279,6 +279,8 @@ def test_random_partners_are_uniform_over_classes_then_images() -> None:
 def test_names_are_unique_in_their_folder() -> None:
     paths = ["a/p/x.png", "a/q/X.jpg", "a/x-2.png", "b/x.png"]
     assert unique_stems(paths, ["a", "a", "a", "b"]) == ["x", "X-3", "x-2", "x"]
+    many = 10_000
+    assert unique_stems(["x.png"] * many, ["a"] * many) == ["x", *(f"x-{number}" for number in range(2, many + 1))]
     names = mixed_names(["a", "a_bg_b"], ["b_bg_c", "c"], ["k", "k"])
     assert names == ["fg_a_bg_b_bg_c", "fg_a_bg_b_bg_c-2"]
 

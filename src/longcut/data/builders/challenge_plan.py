@@ -91,12 +91,16 @@ def mixed_names(foregrounds: Sequence[str], backgrounds: Sequence[str], folders:
 def _numbered(names: Sequence[str], folders: Sequence[str]) -> list[str]:
     reserved = {(folder, name.casefold()) for name, folder in zip(names, folders, strict=True)}
     taken: set[tuple[str, str]] = set()
+    numbers: dict[tuple[str, str], int] = {}
     result = []
     for name, folder in zip(names, folders, strict=True):
-        free, number = name, 1
-        while (folder, free.casefold()) in (taken | reserved if number > 1 else taken):
+        own = place = folder, name.casefold()
+        free, number = name, numbers.get(own, 1)
+        while place in taken or (number > 1 and place in reserved):
             number += 1
             free = f"{name}-{number}"
-        taken.add((folder, free.casefold()))
+            place = folder, free.casefold()
+        numbers[own] = number
+        taken.add(place)
         result.append(free)
     return result

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from longcut.data.builders.build_record import read_rows
 from longcut.data.image_set import ImageSet
+from longcut.data.layouts.samples import places
 
 TABLE = "stylized.csv"
 COLUMNS = "file", "image", "shape_class", "texture", "texture_class", "verdict"
@@ -49,14 +50,15 @@ class StylizedTable:
                 f"for one, while these are {images.paths[0]} and others; make it of these with 'longcut data stylize'"
             )
         names = [self.texture_classes[t] for t in kept]
-        unknown = sorted(set(names) - set(images.classes))
+        target = places(images.classes)
+        unknown = sorted(set(names) - set(target))
         if unknown:
             known, strange = (", ".join(c[:_NAMED]) + ", ..." * (len(c) > _NAMED) for c in (images.classes, unknown))
             raise ValueError(
                 f"{self.root} has textures of {strange}, which are no classes of the images in {images.root}: make it "
                 f"again with 'longcut data stylize' from textures of {known}"
             )
-        targets = np.array([images.classes.index(name) for name in names], np.int64)
+        targets = np.array([target[name] for name in names], np.int64)
         files = tuple(self.files[t] for t in kept)
         return ImageSet(self.root, files, targets, images.classes), np.array([place[self.images[t]] for t in kept])
 
