@@ -17,7 +17,8 @@ from longcut.data.arrays import open_array, split_member
 from longcut.data.cache import open_store
 from longcut.data.decoding import ImageError, image_size, read_bytes, read_image, write_image
 from longcut.data.image_set import ImageSet, read_images
-from longcut.data.store import MappedFile, MappedRows, Recipe, Store
+from longcut.data.mapped import MappedFile, MappedRows
+from longcut.data.store import Recipe, Store
 
 PLAIN = Recipe(16, composites=False)
 COUNT, HEIGHT, WIDTH = 12, 9, 11
@@ -236,9 +237,10 @@ def test_records_of_one_size_are_a_block(tmp_path: Path, composites: bool) -> No
         assert replace(found, shapes=found.shapes + np.eye(4, 2, dtype=int)).block is None
 
 
-def test_a_block_is_not_sent_to_workers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", [range(COUNT), range(COUNT)[::-1]])
+def test_a_block_is_not_sent_to_workers(tmp_path: Path, order: range) -> None:
     saved(tmp_path / "x.npy", shape=(COUNT, 40, 40, 3))
-    store = opened(members(tmp_path, *(f"x.npy#{row}" for row in range(COUNT))), tmp_path, Recipe(40, composites=False))
+    store = opened(members(tmp_path, *(f"x.npy#{row}" for row in order)), tmp_path, Recipe(40, composites=False))
     assert store.block is not None
     sent = pickle.dumps(store)
     assert len(sent) < 4000 < store.block.nbytes

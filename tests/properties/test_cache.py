@@ -17,6 +17,7 @@ from longcut.data import cache, store
 from longcut.data.cache import open_store
 from longcut.data.decoding import ImageError, write_image
 from longcut.data.image_set import ImageSet, read_images
+from longcut.data.mapped import MappedMemory
 from longcut.data.store import Recipe, Store
 
 PLAIN, WITH_MASKS = Recipe(16, composites=False), Recipe(16, composites=True)
@@ -275,6 +276,26 @@ def test_a_broken_write_is_done_again(tmp_path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(OSError, match="No space left"):
             opened(images, WITH_MASKS, tmp_path)
     assert same(opened(images, WITH_MASKS, tmp_path), opened(images, WITH_MASKS, tmp_path, mode="none"))
+
+
+def look(found: Store, answers: Any) -> None:
+    assert isinstance(found.records, MappedMemory)
+    place = os.fstat(found.records.descriptor).st_ino
+    answers.put((place, [part.tobytes() for i in range(len(found)) for part in found[i]]))
+
+
+def test_workers_read_the_same_memory(tmp_path: Path) -> None:
+    found = opened(made(tmp_path), WITH_MASKS, tmp_path, mode="memory")
+    context = multiprocessing.get_context("forkserver")
+    answers = context.SimpleQueue()
+    workers = [context.Process(target=look, args=(found, answers)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+        worker.join(120)
+        assert worker.exitcode == 0
+    first, second = answers.get(), answers.get()
+    assert first == second
+    assert first[1] == [part.tobytes() for i in range(3) for part in found[i]]
 
 
 def open_at_once(images: ImageSet, folder: Path, start: Any, answers: Any) -> None:

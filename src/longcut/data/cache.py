@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from longcut.data.decoding import ImageError, image_size
 from longcut.data.image_set import ImageSet
+from longcut.data.mapped import MappedFile
 from longcut.data.members import open_members
 from longcut.data.pool import map_items
 from longcut.data.store import (
     DIGEST,
     CacheMode,
     Decoded,
-    MappedFile,
     Recipe,
     Store,
     content_hash,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from longcut.data.arrays import open_array, split_member
 from longcut.data.image_set import ImageSet
-from longcut.data.store import MappedRows, Recipe, Store, content_hash
+from longcut.data.mapped import MappedRows
+from longcut.data.store import Recipe, Store, content_hash
 
 
 def open_members(images: ImageSet, recipe: Recipe) -> Store | None:

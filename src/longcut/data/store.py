@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.data.arrays import open_array, split_member
+from longcut.data.arrays import split_member
 from longcut.data.decoding import ImageError, read_bytes, read_image, read_mask
 from longcut.data.image_set import ImageSet
+from longcut.data.mapped import MappedFile, in_memory
 from longcut.data.resizing import resize, resize_shorter
 from longcut.data.tiles import LARGEST_SHARE, box_area, foreground_box, tile_background
 
@@ -90,29 +91,6 @@ def _tile(
     return tile_background(pixels, found), True
 
 
-class MappedFile:
-    """A file's bytes, mapped into memory by each process that reads them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # As a plain array: slicing numpy's memmap type costs several times as much.
-        self.bytes: NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, mode="r"))
-
-    def __reduce__(self) -> tuple[type[MappedFile], tuple[Any, ...]]:
-        return MappedFile, (self.path,)
-
-
-class MappedRows(MappedFile):
-    """The bytes of `count` rows of an array from row `first` on, mapped likewise."""
-
-    def __init__(self, path: Path, first: int, count: int) -> None:
-        self.path, self.first, self.count = path, first, count
-        self.bytes = open_array(path)[first : first + count].reshape(-1)
-
-    def __reduce__(self) -> tuple[type[MappedFile], tuple[Any, ...]]:
-        return MappedRows, (self.path, self.first, self.count)
-
-
 @dataclass(frozen=True)
 class Store:
     """Records by position, with the hash of what they were made from.
@@ -139,8 +117,14 @@ class Store:
         return len(self.images)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without `block`, which would be copied to each worker where the file that it lies in is mapped there."""
-        return {name: value for name, value in self.__dict__.items() if name != "block"}
+        """Without what each worker would get a copy of: `block`, and records in memory, which are shared."""
+        state = {name: value for name, value in self.__dict__.items() if name not in ("block", "shared")}
+        return state | {"records": self.shared}
+
+    @cached_property
+    def shared(self) -> MappedFile | None:
+        """The records where every process can map them."""
+        return in_memory(self.records) if isinstance(self.records, np.ndarray) else self.records
 
     @cached_property
     def block(self) -> NDArray[np.uint8] | None:
