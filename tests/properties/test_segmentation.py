@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +166,17 @@ def test_a_mask_that_no_longer_holds_is_removed(tmp_path: Path) -> None:
     rows = segment(replace(images, boxes=boxes), tmp_path / "masks", workers=1)
     assert [row.verdict for row in rows] == ["ok", "bad_box", "ok"]
     assert images.with_masks(tmp_path / "masks").usable_masks().tolist() == [True, False, True]
+
+
+def test_one_process_at_a_time_makes_masks(tmp_path: Path) -> None:
+    images, masks = folder(tmp_path / "images", 2), tmp_path / "masks"
+    masks.mkdir()
+    other = os.open(masks, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(ValueError, match="another process builds masks in"):
+        segment(images, masks, workers=1)
+    os.close(other)
+    assert len(segment(images, masks, workers=1)) == 2
 
 
 def test_other_settings_and_strange_folders_are_refused(tmp_path: Path) -> None:

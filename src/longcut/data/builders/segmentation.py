@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.core.seeding import keyed_seed
-from longcut.data.builders.build_record import open_build, read_rows, rows_added, write_rows
+from longcut.data.builders.build_record import building, read_rows, rows_added, write_rows
 from longcut.data.builders.choosing import check_distinct
 from longcut.data.builders.grabcut import Verdict, grabcut_mask
 from longcut.data.builders.picture_grid import picture_grid, sampled, show_mask
@@ -101,23 +101,23 @@ def segment(
     destination = Path(destination)
     job = _job(images, destination, method, model, seed)
     check_distinct(images, functools.partial(mask_path, Path()), "mask")
-    open_build(destination, _settings(job, images), what="masks")
-    done = _rows_done(images, destination)
-    todo = [(path, box) for path, box in zip(images.paths, _boxes(images), strict=True) if path not in done]
-    _save(destination, done, images)
-    if todo:
-        results = map_items(functools.partial(_segment_one, job), todo, workers=workers, engine=engine, label=label)
-        with closing(results), rows_added(destination / TABLE) as add:
-            for row in results:
-                if row.verdict == "unreadable" and not skip_bad:
-                    raise ImageError(row.error)
-                done[row.path] = row
-                add(_cells(row))
-    _save(destination, done, images)
-    rows = [done[path] for path in images.paths]
-    if todo or not (destination / PICTURE).is_file():
-        write_image(destination / PICTURE, _picture(images, rows, destination))
-    return rows
+    with building(destination, _settings(job, images), what="masks"):
+        done = _rows_done(images, destination)
+        todo = [(path, box) for path, box in zip(images.paths, _boxes(images), strict=True) if path not in done]
+        _save(destination, done, images)
+        if todo:
+            results = map_items(functools.partial(_segment_one, job), todo, workers=workers, engine=engine, label=label)
+            with closing(results), rows_added(destination / TABLE) as add:
+                for row in results:
+                    if row.verdict == "unreadable" and not skip_bad:
+                        raise ImageError(row.error)
+                    done[row.path] = row
+                    add(_cells(row))
+        _save(destination, done, images)
+        rows = [done[path] for path in images.paths]
+        if todo or not (destination / PICTURE).is_file():
+            write_image(destination / PICTURE, _picture(images, rows, destination))
+        return rows
 
 
 def check_masks(images: ImageSet) -> None:
