@@ -123,6 +123,13 @@ def test_a_name_keeps_its_swatch_and_breaks_between_words(browser: Tab) -> None:
     assert browser.evaluate(torn) == []
 
 
+@pytest.mark.parametrize(("width", "shown"), [(360, "inline"), (1280, "none")])
+def test_a_name_breaks_on_a_narrow_screen_alone(browser: Tab, width: int, shown: str) -> None:
+    browser.resize(width)
+    places = "[...document.querySelectorAll('tbody wbr')].map(place => getComputedStyle(place).display)"
+    assert set(browser.evaluate(places)) == {shown}
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_what_is_behind_it(browser: Tab, scheme: str) -> None:
     """Contrast of at least 4.5:1 (WCAG AA) for every colour of text."""
