@@ -3,68 +3,44 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from longcut.data.decoding import write_whole
+from longcut.data.exclusive import exclusive
 
 RECORD = "build.json"
 
 
 @contextmanager
 def building(destination: Path, settings: Mapping[str, str | int | None], *, what: str) -> Iterator[bool]:
-    """Do `open_build` and what follows in a folder that no other process builds in meanwhile.
+    """Build in a folder that no other process builds in meanwhile.
 
-    The lock ends with the process, however that ends, and leaves no file behind; some file systems have none.
+    Args:
+        destination: the folder, which is made.
+        settings: everything that what is built depends on.
+        what: what is built, for the messages.
 
     Yields:
         Whether the build goes on from an earlier one.
 
     Raises:
-        ValueError: another process builds there; or as `open_build`.
+        ValueError: another process builds there, or the folder holds something else, or was built with other settings;
+            names the first that differs.
         OSError: the folder cannot be made or written.
     """
-    with suppress(FileExistsError):  # a file, which `open_build` refuses
+    with suppress(FileExistsError):  # a file, which `_open` refuses
         destination.mkdir(parents=True, exist_ok=True)
-    lock = os.open(destination, os.O_RDONLY)
-    try:
-        _lock(lock, destination, what)
-        yield open_build(destination, settings, what=what)
-    finally:
-        os.close(lock)
+    busy = f"another process builds {what} in {destination}: wait until it has finished, or give another folder"
+    with exclusive(destination, refusal=busy):
+        yield _open(destination, settings, what)
 
 
-def _lock(folder: int, destination: Path, what: str) -> None:
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(
-            f"another process builds {what} in {destination}: wait until it has finished, or give another folder"
-        ) from None
-    except OSError:
-        return  # a file system without locks
-
-
-def open_build(destination: Path, settings: Mapping[str, str | int | None], *, what: str) -> bool:
-    """Make a folder to build in, or go on in one.
-
-    Args:
-        destination: the folder.
-        settings: everything that what is built depends on.
-        what: what is built, for the messages.
-
-    Returns:
-        Whether the build goes on from an earlier one.
-
-    Raises:
-        ValueError: the folder holds something else, or was built with other settings; names the first that differs.
-        OSError: the folder cannot be made or written.
-    """
+def _open(destination: Path, settings: Mapping[str, str | int | None], what: str) -> bool:
+    """Write the folder's record, or find it: whether the build goes on."""
     record = destination / RECORD
     if record.is_file():
         try:

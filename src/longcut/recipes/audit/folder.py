@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from longcut.data.exclusive import exclusive
 from longcut.evaluation.audit.kept_scores import FILE as SCORES
 from longcut.evaluation.audit.result import FILE, AuditResult, Flip
 
@@ -38,25 +37,13 @@ def held(folder: Path) -> Iterator[None]:
         ValueError: another process audits into it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(lock, folder)
+    busy = f"another process audits into {folder}: wait for it, or choose another --out"
+    with exclusive(folder, refusal=busy):
         try:
             yield
         finally:
             with suppress(OSError):
                 folder.rmdir()
-    finally:
-        os.close(lock)
-
-
-def _lock(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(f"another process audits into {folder}: wait for it, or choose another --out") from None
-    except OSError:
-        return  # the file system has no locks
 
 
 def finished_audit(folder: Path, digest: str) -> AuditResult | None:
