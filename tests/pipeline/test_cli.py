@@ -153,5 +153,11 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
+def test_it_runs_as_a_module_under_its_own_name() -> None:
+    done = subprocess.run([sys.executable, "-m", "longcut", "compare"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "longcut: missing argument 'RUN...'; see 'longcut compare -h'\n"
+
+
 def test_version(longcut: Longcut) -> None:
     assert longcut("--version").out == f"longcut {__version__}\n"

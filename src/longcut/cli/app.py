@@ -57,7 +57,7 @@ def main() -> None:
     """Run the command line; `module:Class` is looked for in the current folder too, as `python -m` does."""
     sys.path.insert(0, "")
     try:
-        app()
+        app(prog_name="longcut")
     except ValueError as error:
         _fail(str(error), 2)
     except OSError as error:
