@@ -18,7 +18,6 @@ from longcut.evaluation.cues.naming import Strength, name_cues
 from longcut.evaluation.cues.permutation import (
     balanced_bootstrap,
     holm,
-    matched_strata,
     p_value,
     permuted_within,
     sign_test,
@@ -127,28 +126,6 @@ def test_labels_are_permuted_only_within_strata() -> None:
     assert np.abs(counts - 500).max() < 110, "each label is as often at each place"
 
 
-def test_strata_hold_what_is_said_alike() -> None:
-    draw = np.random.default_rng(0)
-    scores, folds = draw.normal(size=(50, 3)), np.arange(50) % 2
-    strata = matched_strata(scores, folds, draw, block=4)
-    expected: dict[tuple[int, int, int], list[int]] = {}
-    for fold in range(2):
-        for said in range(3):
-            mine = [i for i in range(50) if folds[i] == fold and scores[i].argmax() == said]
-            mine.sort(key=lambda i: sorted(scores[i])[-1] - sorted(scores[i])[-2])
-            for place, i in enumerate(mine):
-                expected.setdefault((fold, said, place // 4), []).append(i)
-    assert {tuple(np.flatnonzero(strata == s)) for s in set(strata)} == {tuple(sorted(m)) for m in expected.values()}
-
-
-def test_what_is_said_alike_is_matched_at_random() -> None:
-    """By its place it would be by its class, where images are sorted."""
-    scores = np.tile(np.array([[2.0, 1.0]]), (200, 1)) + 1e-7 * np.arange(200)[:, None] * [[1, 0]]
-    strata = matched_strata(scores, np.zeros(200, np.int64), np.random.default_rng(0))
-    spreads = [np.ptp(np.flatnonzero(strata == s)) for s in range(20)]
-    assert min(spreads) > 40
-
-
 def test_p_values_count_the_labels_themselves() -> None:
     assert p_value(0.6, np.array([0.5, 0.6, 0.7, 0.4])) == pytest.approx(3 / 5)
     assert p_value(0.9, np.zeros(99)) == pytest.approx(0.01)
@@ -210,6 +187,26 @@ def test_a_cue_adds_only_what_the_other_does_not_tell() -> None:
     assert tests.alike("first", "copy")
     assert not tests.alike("first", "second")
     assert tests.exceeds("first", "second") < 0.05 < tests.exceeds("second", "first")
+
+
+def test_a_noisy_copy_adds_nothing_with_many_classes() -> None:
+    """Which other classes are likely is a part of what the first one tells."""
+    copies, found = [], []
+    for seed in range(10):
+        draw = np.random.default_rng(seed)
+        targets = np.repeat(np.arange(5), 120)
+        first = draw.normal(size=(600, 5)) + 1.5 * np.eye(5)[targets]
+        numbers = {
+            "first": first,
+            "copy": first + draw.normal(0, 0.7, first.shape),
+            "second": draw.normal(size=(600, 5)) + 0.7 * np.eye(5)[targets],
+        }
+        tests = CueTests(numbers, targets, 5, permutations=99, seed=seed)
+        copies.append(tests.beyond("copy", ["first"]))
+        found.append(tests.beyond("second", ["first"]))
+    assert sum(copy.p <= 0.05 for copy in copies) <= 2
+    assert abs(np.mean([copy.effect for copy in copies])) < 0.01
+    assert max(second.p for second in found) == pytest.approx(1 / 100)
 
 
 def naming(alone: dict[str, float], adds: dict[tuple[str, str], float], alike: bool = False) -> tuple[str, ...]:

@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 from longcut.evaluation.intervals import RESAMPLES
 
 Labels = NDArray[np.integer]
-BLOCK = 10
-"""Samples that are taken for equal in what they are matched by."""
 _EQUAL = 1e-9
-_DIGITS = 4
 _AT_ONCE = 1 << 22  # draws that are sorted at a time
 
 
@@ -40,33 +37,6 @@ def permuted_within(
         order = np.argsort(strata + draw.random((rows, len(labels))), axis=1)  # by stratum, then at random
         found[at : at + rows, places] = labels[order]
     return found
-
-
-def matched_strata(
-    scores: NDArray[np.floating], folds: Labels, draw: np.random.Generator, *, block: int = BLOCK
-) -> NDArray[np.int64]:
-    """Strata of samples that some classifier says the same of, and says it as surely.
-
-    Samples of one fold and one predicted class are sorted by how far its score is ahead of the next, at random where
-    that is equal, and cut into blocks. Labels that are permuted within them keep what they have to do with the scores:
-    the local permutation test of Kim, Neykov, Balakrishnan and Wasserman, "Local permutation tests for conditional
-    independence" (2022).
-
-    Args:
-        scores: `[s, n]` out of fold.
-        folds: `[s]`, whose scores cannot be compared.
-        draw: what is drawn from.
-        block: samples in a block.
-    """
-    ordered = np.sort(scores, axis=1)
-    ahead = np.round(ordered[:, -1] - ordered[:, -2], _DIGITS)  # or rounding would sort equals by their place
-    cell = folds.astype(np.int64) * scores.shape[1] + scores.argmax(axis=1)
-    order = np.lexsort((draw.random(len(cell)), ahead, cell))
-    first = np.searchsorted(cell[order], cell[order])
-    part = (np.arange(len(cell)) - first) // block
-    strata = np.empty(len(cell), np.int64)
-    strata[order] = np.cumsum(np.r_[True, (np.diff(cell[order]) != 0) | (np.diff(part) != 0)]) - 1
-    return strata
 
 
 def p_value(observed: float, null: NDArray[np.float64]) -> float:

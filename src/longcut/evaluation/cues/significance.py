@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longcut.evaluation.cues.classifier import CrossFit, Matrix, balanced_accuracy, draw_folds
+from longcut.evaluation.cues.conditional import conditional_permutations
 from longcut.evaluation.cues.naming import Strength
-from longcut.evaluation.cues.permutation import balanced_bootstrap, matched_strata, p_value, permuted_within, sign_test
+from longcut.evaluation.cues.permutation import balanced_bootstrap, p_value, permuted_within, sign_test
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,14 @@ class CueTests:
         return self._alone[cue]
 
     def beyond(self, cue: str, others: Sequence[str]) -> Strength:
-        """What a cue tells beyond others: labels are permuted among images that the others say the same of."""
+        """What a cue tells beyond others: labels are permuted so that they keep what the others tell of them."""
         key = cue, frozenset(others)
         if key not in self._beyond:
             together = np.concatenate([self.numbers[other] for other in sorted(key[1])], axis=1)
             scores = CrossFit.fit(together, self.fold_of, self.num_classes).scores(self.targets)
             draw = np.random.default_rng([self.seed, 3])
-            strata = matched_strata(scores, self.fold_of, draw)
-            null = self._fit(cue).accuracies(permuted_within(self.targets, strata, self.permutations, draw))
+            permuted = conditional_permutations(self.targets, scores, self.fold_of, self.permutations, draw)
+            null = self._fit(cue).accuracies(permuted)
             accuracy = self.alone(cue).accuracy
             self._beyond[key] = Strength(accuracy - float(null.mean()), p_value(accuracy, null))
         return self._beyond[key]
