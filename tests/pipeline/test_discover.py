@@ -23,6 +23,7 @@ from longcut.engine.settings import parse_value, resolve
 from longcut.evaluation.cues.naming import NARROWEST
 from longcut.evaluation.cues.permutation import holm, p_value
 from longcut.evaluation.cues.result import Discovery
+from longcut.evaluation.cues.significance import Alone, CueTests
 from longcut.recipes.discovery.run import DiscoverOptions, discover
 from longcut.recipes.discovery.sets import read_set
 from longcut.recipes.inputs import Inputs
@@ -211,6 +212,23 @@ def test_a_border_tells_more_than_any_ring(tmp_path: Path) -> None:
     assert found["border"].p < 0.01 < 0.05 < found["border"].p_corrected
     assert found["border"].explained_by == "ring"
     assert not found["border"].named
+
+
+def test_a_border_that_tells_too_little_is_not_the_ring_s(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells more than the ring inside it does, and is not certain among all cues."""
+    monkeypatch.setattr(CueTests, "exceeds", lambda tests, one, other: 0.01)
+    monkeypatch.setattr(CueTests, "alone", with_p_of(CueTests.alone, "border", 0.04))
+    border = next(cue for cue in discover(read_images(planted / "images")).cues if cue.cue == "border")
+    assert border.p == 0.04 < 0.05 < border.p_corrected
+    assert border.explained_by is None
+
+
+def with_p_of(alone: Callable[..., Alone], cue: str, p: float) -> Callable[..., Alone]:
+    def found(tests: CueTests, asked: str) -> Alone:
+        told = alone(tests, asked)
+        return replace(told, p=p) if asked == cue else told
+
+    return found
 
 
 def test_rows_of_arrays_have_no_file(tmp_path: Path) -> None:

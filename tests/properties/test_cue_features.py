@@ -183,6 +183,12 @@ def test_facts_of_files(tmp_path: Path) -> None:
     assert read_facts(tmp_path / "d.png") is None
 
 
+def test_a_file_of_too_many_pixels_for_pillow_has_no_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    assert read_facts(tmp_path / "a.png") is None
+
+
 def test_values_of_files_are_columns() -> None:
     plain = FileFacts("JPEG", "RGB", 75, False, False, False)
     facts = [plain, plain._replace(quality=90), plain._replace(quality=80, exif=True), plain]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from longcut.data.jpeg_quality import jpeg_quality
 
@@ -41,7 +41,7 @@ def read_facts(file: Path) -> FileFacts | None:
     try:
         with Image.open(file) as image:
             form, mode, info = str(image.format), image.mode, dict(image.info)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
     progressive = bool(info.get("progressive") or info.get("interlace"))
     return FileFacts(form, mode, jpeg_quality(file) or 0, progressive, "exif" in info, "icc_profile" in info)

@@ -170,7 +170,7 @@ def _in_order(naming: Naming, alone: Mapping[str, Any]) -> list[str]:
 def _finding(tests: CueTests, cue: str, naming: Naming, level: float) -> CueFinding:
     found = tests.alone(cue)
     beyond, p_corrected = naming.beyond.get(cue), naming.p_values.get(cue, found.p)
-    only_ring = cue == "border" and found.p <= level < p_corrected
+    only_ring = cue == "border" and found.p <= level < tests.exceeds("border", RING)
     return CueFinding(
         cue=cue,
         accuracy=found.accuracy,
