@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from longcut.corruptions import CORRUPTIONS
 from longcut.evaluation.corruption_error import ALEXNET_ERRORS, SEVERITIES, mean_accuracy, mean_corruption_error
+from longcut.evaluation.metrics import measure
 
 Cells = dict[tuple[str, int], NDArray[np.bool_]]
 
@@ -61,6 +62,16 @@ def test_an_interval_resamples_images_not_cells() -> None:
     alone = mean_accuracy({("fog", 1): same})
     often = mean_accuracy({("fog", s): same for s in SEVERITIES})
     assert (often.low, often.high) == (alone.low, alone.high), "the same images again tell nothing new"
+
+
+def test_images_that_fare_alike_are_not_certain() -> None:
+    right = {key: np.ones(3, bool) for key in cells()}
+    wrong = {key: ~values for key, values in right.items()}
+    accuracy, best, worst = mean_accuracy(right), mean_corruption_error(right), mean_corruption_error(wrong)
+    alone = measure(np.ones(3, bool))
+    assert (accuracy.low, accuracy.high) == pytest.approx((alone.low, 1))
+    assert (best.low, best.high) == pytest.approx((0, worst.value * (1 - alone.low)))
+    assert (worst.low, worst.high) == pytest.approx((worst.value * alone.low, worst.value))
 
 
 def test_a_missing_cell_is_named() -> None:

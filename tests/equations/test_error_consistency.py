@@ -44,6 +44,10 @@ def test_limits() -> None:
     assert same.value == 1
     assert opposite is not None
     assert opposite.value < 0
+    half = np.arange(10_000) < 5000
+    never_alike = error_consistency(half, ~half)
+    assert never_alike is not None
+    assert never_alike.low == never_alike.value == -1, "although few resamples are as extreme"
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -55,6 +59,35 @@ def test_one_that_is_always_right_is_consistent_by_chance() -> None:
     found = error_consistency(np.ones(6, bool), np.array([1, 0, 1, 0, 1, 1], bool))
     assert found is not None
     assert found.value == 0
+
+
+def test_models_that_never_differ_are_not_surely_the_same() -> None:
+    four, many = (error_consistency(some, some) for some in (np.arange(4) < 2, np.arange(400) < 200))
+    assert four is not None
+    assert many is not None
+    assert four.low < 0.5 < 0.97 < many.low < four.high == many.high == 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_models_that_differ_by_chance_alone_may_be_consistent(right: bool) -> None:
+    found = error_consistency(np.full(20, right), np.arange(20) < 10)
+    assert found is not None
+    assert -0.4 < found.low < -0.05
+    assert 0.05 < found.high < 0.4
+
+
+@pytest.mark.parametrize(("p", "kappa", "n"), [(0.9, 0.9, 20), (0.5, 0.95, 4), (0.95, 0.5, 20)])
+def test_intervals_of_few_errors_cover_what_they_should(p: float, kappa: float, n: int) -> None:
+    """Resampling alone covers it in 23, 6 and 32 % of the draws, where kappa is mostly 1 or 0."""
+    chance = p**2 + (1 - p) ** 2
+    differ = (1 - chance) * (1 - kappa) / 2
+    draw, covered = np.random.default_rng(5), []
+    for cells in draw.multinomial(n, [1 - p - differ, differ, differ, p - differ], 150):
+        first, second = (np.repeat(says, cells).astype(bool) for says in ([0, 0, 1, 1], [0, 1, 0, 1]))
+        found = error_consistency(first, second)
+        if found is not None:
+            covered.append(found.low <= kappa <= found.high)
+    assert np.mean(covered) > 0.87
 
 
 def test_other_images_are_refused() -> None:

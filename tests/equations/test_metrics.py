@@ -75,9 +75,25 @@ def test_a_seed_gives_the_same_interval() -> None:
     assert measure(values, seed=1) != measure(values, seed=2)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_no_spread_no_interval(value: float) -> None:
-    assert measure(np.full(20, value)) == Measure(20 * value, 20, value, value)
+@pytest.mark.parametrize(("value", "n"), [(0.0, 20), (1.0, 3), (1.0, 1)])
+def test_equal_numbers_at_a_bound_have_the_interval_of_a_share(value: float, n: int) -> None:
+    found, of_share = measure(np.full(n, value), bounds=(0, 1)), measure(np.full(n, value == 1))
+    assert (found.value, found.n) == (value, n)
+    assert (found.low, found.high) == pytest.approx((of_share.low, of_share.high), abs=1e-9)
+
+
+def test_equal_numbers_leave_some_to_be_seen_anywhere_between_the_bounds() -> None:
+    unseen = norm.ppf(0.975) ** 2 / (5 + norm.ppf(0.975) ** 2)
+    found = measure(np.full(5, 0.75), bounds=(-1, 1))
+    assert (found.low, found.high) == pytest.approx((0.75 - unseen * 1.75, 0.75 + unseen * 0.25), abs=1e-9)
+    assert measure(np.full(5, 0.75)) == Measure(3.75, 5, -math.inf, math.inf), "of which no bounds are known"
+
+
+def test_numbers_are_equal_but_for_rounding() -> None:
+    jitter = np.array([1, 1 + 1e-7, 1 - 1e-7])
+    found = measure(jitter, bounds=(-1, 1))
+    assert found.low < 0
+    assert measure(1 - 1e4 * (jitter - 1), bounds=(-1, 1)).low > 0.9
 
 
 def test_no_sample_no_mean() -> None:
@@ -130,7 +146,9 @@ def test_consistencies_are_their_loops() -> None:
     ]
     found = feature_consistency(a, b)
     assert found.value == pytest.approx(sum(cosines) / 40, abs=1e-12)
-    assert feature_consistency(a, a * 5).value == pytest.approx(1)
+    same, thousand = feature_consistency(a, a * 5), feature_consistency(np.ones((1000, 2)), np.ones((1000, 2)))
+    assert same.value == same.high == pytest.approx(1)
+    assert same.low < 0.9 < thousand.low < 1
     assert feature_consistency(a, -a).value == pytest.approx(-1)
     assert feature_consistency(a * 0, a).value == 0
     large = np.full((2, 600), 1000, np.float16)

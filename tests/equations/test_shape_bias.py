@@ -57,6 +57,17 @@ def test_against_plain_loops() -> None:
     assert found.other_fraction.value == pytest.approx(1 - (right + texture) / conflicts)
 
 
+def test_a_mean_of_one_class_is_as_sure_as_the_class_and_one_of_equal_classes_is_not_certain() -> None:
+    one = shape_bias(np.array([0, 0, 0, 1]), np.zeros(4, int), np.ones(4, int))
+    assert one.pooled is not None
+    assert one.class_mean is not None
+    assert (one.class_mean.value, one.class_mean.n) == (0.75, 1)
+    assert (one.class_mean.low, one.class_mean.high) == (one.pooled.low, one.pooled.high)
+    three = shape_bias(np.arange(3), np.arange(3), (np.arange(3) + 1) % 3)
+    assert three.class_mean is not None
+    assert three.class_mean.low < 0.5 < three.class_mean.value == three.class_mean.high == 1
+
+
 def test_what_is_undefined_is_none() -> None:
     found = shape_bias(np.array([2, 2, 0]), np.array([0, 0, 1]), np.array([1, 1, 0]))
     assert found.of_class[0] is None

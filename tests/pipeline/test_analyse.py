@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,18 @@ def test_numbers_of_scores_are_those_of_plain_loops(folder: Path, longcut: Longc
         assert (area["conflicting"], area["aligned"]) == (len(high), len(low))
     assert f"{100 * share['value']:.2f} %" in told.out
     assert "left out" not in told.out
+
+
+def test_scores_that_are_all_the_same_have_no_interval(folder: Path, longcut: Longcut) -> None:
+    state = made_state(6) | {"score": np.zeros(SIZE, np.float32)}
+    write_arrays(folder / "intrinsic" / "sample_state" / "00000006.npz", **state)
+    out = folder / "out"
+    told = longcut("analyse", folder / "intrinsic", "--data", folder / "data", "--out", out, "--images", 0)
+    assert told.code == 0, told.err
+    assert re.search(r"mean score +0\.000 +0\.000\n", told.out)
+    for side in ("aligned", "conflicting"):
+        for found in (read(out)["means"]["score"][side], read(out)["contents"][side]["mean_score"]):
+            assert (found["value"], found["low"], found["high"]) == (0, None, None)
 
 
 def test_curves_are_means_of_each_step(folder: Path, longcut: Longcut) -> None:

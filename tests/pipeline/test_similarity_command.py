@@ -83,6 +83,8 @@ def test_a_table_a_figure_and_rows(folder: Path, tmp_path: Path, longcut: Longcu
 def test_identical_views_are_wholly_similar(folder: Path) -> None:
     (still,) = similarity([str(folder / "still")], folder / "data")
     np.testing.assert_allclose(still.values["positive"], 1, atol=1e-5)
+    (row,) = (row for row in still.rows if row["metric"] == "similarity_positive")
+    assert row["low"] < 0.6 < 0.999 < row["high"] <= 1, "of 12 queries"
     assert still.values["patch"].max() < 1
     (moco,) = similarity([str(folder / "moco")], folder / "data")
     assert moco.values["positive"].max() < 1

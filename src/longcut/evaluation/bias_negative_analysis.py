@@ -118,7 +118,7 @@ def spread(values: Values, members: Members) -> Spread:
 
 
 def mean_of(values: Values, members: Members) -> Measure | None:
-    """Mean of a number over some samples, with a bootstrap interval; None where there are none."""
+    """Mean of a number over some samples, with a bootstrap interval (`measure`); None where there are none."""
     return measure(values[members]) if members.any() else None
 
 

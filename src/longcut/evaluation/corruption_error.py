@@ -45,7 +45,7 @@ def mean_accuracy(correct: Mapping[tuple[str, int], NDArray[np.bool_]]) -> Measu
     Raises:
         ValueError: there is nothing to measure, or the images are not the same.
     """
-    return measure(_stacked(correct).mean(axis=0))
+    return measure(_stacked(correct).mean(axis=0), bounds=(0, 1))
 
 
 def mean_corruption_error(correct: Mapping[tuple[str, int], NDArray[np.bool_]]) -> Measure:
@@ -65,7 +65,7 @@ def mean_corruption_error(correct: Mapping[tuple[str, int], NDArray[np.bool_]]) 
         raise ValueError(f"mCE needs the 15 corruptions at 5 severities: {missing[0]} is missing")
     wrong = 1 - _stacked({key: correct[key] for key in wanted})
     weights = np.repeat([1 / error for error in ALEXNET_ERRORS.values()], len(SEVERITIES))
-    return measure((wrong * weights[:, None]).mean(axis=0))
+    return measure((wrong * weights[:, None]).mean(axis=0), bounds=(0, weights.mean()))
 
 
 def _stacked(correct: Mapping[tuple[str, int], NDArray[np.bool_]]) -> NDArray[np.float64]:

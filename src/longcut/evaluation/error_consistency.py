@@ -22,7 +22,7 @@ def error_consistency(first: NDArray[np.bool_], second: NDArray[np.bool_], *, se
     Args:
         first: `[s]` whether the first model recognises each image.
         second: `[s]` the same of the second.
-        seed: of the resampling of images; resamples in which kappa is undefined are left out of the interval.
+        seed: of the draws behind the interval; those in which kappa is undefined are left out of it.
 
     Returns:
         Kappa, its 95 % interval and the number of images; None where it is undefined (0/0), as both models are right
@@ -38,9 +38,21 @@ def error_consistency(first: NDArray[np.bool_], second: NDArray[np.bool_], *, se
     kappa = float(_kappa(cells[None] / n)[0])
     if np.isnan(kappa):
         return None
-    draws = np.random.default_rng(seed).multinomial(n, cells / n, RESAMPLES) / n
-    low, high = np.nanpercentile(_kappa(draws), [2.5, 97.5])
-    return Measure(kappa * n, n, float(low), float(high))
+    low, high = np.nanpercentile(_kappa(_drawn_shares(cells, np.random.default_rng(seed))), [2.5, 97.5])
+    return Measure(kappa * n, n, min(float(low), kappa), max(float(high), kappa))
+
+
+def _drawn_shares(cells: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """`[RESAMPLES, 4]` shares of the four cells: of resampled images, or Jeffreys' where those say nothing.
+
+    Kappa is 1 in all resamples where the models never differ, and 0 where one of them is always right or always wrong.
+    There the shares are drawn as they may be after these counts: from a Dirichlet distribution with 1/2 added to each.
+    """
+    table = cells.reshape(2, 2)
+    never_differ = table[0, 1] == table[1, 0] == 0
+    if never_differ or (table.sum(axis=0) == 0).any() or (table.sum(axis=1) == 0).any():
+        return generator.dirichlet(cells + 0.5, RESAMPLES)
+    return generator.multinomial(cells.sum(), cells / cells.sum(), RESAMPLES) / cells.sum()
 
 
 def _kappa(shares: NDArray[np.float64]) -> NDArray[np.float64]:

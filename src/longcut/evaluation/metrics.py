@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,11 @@ from numpy.typing import NDArray
 
 from longcut.evaluation.audit.intervals import paired_interval
 from longcut.evaluation.intervals import bootstrap_means, wilson
+
+COSINES = (-1.0, 1.0)
+"""Bounds of cosines."""
+_ROUNDING = 1e-6
+"""Numbers that differ by no more, as a share of one of them, are equal: cosines of float32 differ by less."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,20 @@ class Measure:
         return self.sum / self.n
 
 
-def measure(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) -> Measure:
+def measure(
+    values: NDArray[np.floating] | NDArray[np.bool_],
+    *,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    seed: int = 0,
+) -> Measure:
     """Mean of one value per sample, with an interval: Wilson's of booleans, else one from resampling the samples.
+
+    Where all numbers are equal, resampling says nothing. There as many other samples as Wilson's interval of none in
+    `s` allows may lie at either bound, which for all 0 or all 1 is Wilson's interval itself.
 
     Args:
         values: `[s]`.
+        bounds: no number can lie beyond them; where they are unknown, the interval of equal numbers has no ends.
         seed: of the resampling.
 
     Raises:
@@ -49,9 +64,17 @@ def measure(values: NDArray[np.floating] | NDArray[np.bool_], *, seed: int = 0) 
     if values.dtype == bool:
         ends = wilson(np.array([values.sum()]), np.array([len(values)]))
         low, high = (float(end[0]) for end in ends)
+    elif np.ptp(numbers) <= _ROUNDING * abs(numbers[0]):
+        low, high = _ends_of_equal(float(numbers.mean()), len(numbers), bounds)
     else:
         low, high = np.percentile(bootstrap_means(numbers, np.random.default_rng(seed)), [2.5, 97.5])
     return Measure(float(numbers.sum()), len(numbers), float(low), float(high))
+
+
+def _ends_of_equal(value: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Ends of the interval of a mean of `n` samples that all have the same value."""
+    unseen = float(wilson(np.array([0]), np.array([n]))[1][0])
+    return value - unseen * max(value - bounds[0], 0), value + unseen * max(bounds[1] - value, 0)
 
 
 def background_gap(same: NDArray[np.bool_], rand: NDArray[np.bool_], *, seed: int = 0) -> Measure:
@@ -97,4 +120,4 @@ def feature_consistency(first: NDArray[np.floating], second: NDArray[np.floating
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return measure((a * b).sum(axis=1) / np.maximum(norms, 1e-12))
+    return measure((a * b).sum(axis=1) / np.maximum(norms, 1e-12), bounds=COSINES)

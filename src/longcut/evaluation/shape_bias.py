@@ -6,7 +6,7 @@ robustness" (ICLR 2019).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,8 @@ class ShapeBias:
     Attributes:
         pooled: decisions for the shape among those for the shape or the texture; None where there is none (0/0).
         of_class: the same for the stimuli of each shape; None where it is 0/0.
-        class_mean: mean of the classes' shape biases, over those that have one; its interval resamples classes.
+        class_mean: mean of the classes' shape biases, over those that have one; its interval resamples classes, that of
+            a single class is the class's own.
         shape_fraction: decisions for the shape, among all conflicts.
         texture_fraction: decisions for the texture, among all conflicts.
         other_fraction: decisions for neither, among all conflicts.
@@ -53,11 +54,10 @@ def shape_bias(decisions: NDArray[np.int64], shapes: NDArray[np.int64], textures
     decisions, shapes, textures = decisions[conflicts], shapes[conflicts], textures[conflicts]
     for_shape, for_texture = decisions == shapes, decisions == textures
     of_class = {int(c): _ratio(for_shape[shapes == c], for_texture[shapes == c]) for c in np.unique(shapes)}
-    defined = np.array([found.value for found in of_class.values() if found is not None])
     return ShapeBias(
         pooled=_ratio(for_shape, for_texture),
         of_class=of_class,
-        class_mean=measure(defined) if len(defined) else None,
+        class_mean=_mean_of(of_class.values()),
         shape_fraction=measure(for_shape),
         texture_fraction=measure(for_texture),
         other_fraction=measure(~for_shape & ~for_texture),
@@ -67,3 +67,11 @@ def shape_bias(decisions: NDArray[np.int64], shapes: NDArray[np.int64], textures
 def _ratio(for_shape: NDArray[np.bool_], for_texture: NDArray[np.bool_]) -> Measure | None:
     either = for_shape | for_texture
     return measure(for_shape[either]) if either.any() else None
+
+
+def _mean_of(classes: Iterable[Measure | None]) -> Measure | None:
+    defined = [found for found in classes if found is not None]
+    if len(defined) == 1:
+        (only,) = defined
+        return Measure(only.value, 1, only.low, only.high)
+    return measure(np.array([found.value for found in defined]), bounds=(0, 1)) if defined else None

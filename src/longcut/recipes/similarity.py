@@ -22,7 +22,7 @@ from longcut.engine.build import build_augmentation, build_patches
 from longcut.engine.launch import find_device
 from longcut.engine.run_folder import read_settings
 from longcut.engine.settings import Settings
-from longcut.evaluation.metrics import measure
+from longcut.evaluation.metrics import COSINES, Measure, measure
 from longcut.evaluation.results import append_rows, row
 from longcut.evaluation.similarity import draw_others, pair_similarities
 from longcut.recipes.frozen import read_known
@@ -98,14 +98,18 @@ def similarity(
         label = split or ("train" if "train" in splits_of(data, options=options_for(model, data)) else "all")
         about = {"data": str(data), "data_hash": pairs.digest}
         rows = [
-            row(model.subject, f"similarity_{kind}", label, measure(each.reshape(len(each), -1).mean(1)), **about)
-            | {"embedding": pairs.embedding}
+            row(model.subject, f"similarity_{kind}", label, _mean(each), **about) | {"embedding": pairs.embedding}
             for kind, each in values.items()
         ]
         append_rows(folder / "results.jsonl", rows)
         found.append(Similarities(name, pairs.embedding, values, rows))
         say(f"{name}: {len(values['positive'])} queries, compared by their {pairs.embedding}")
     return found
+
+
+def _mean(cosines: NDArray[np.float32]) -> Measure:
+    """Mean over queries; each has one cosine or several."""
+    return measure(cosines.reshape(len(cosines), -1).mean(1), bounds=COSINES)
 
 
 def _images(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -137,19 +138,25 @@ def _percent(measured: Measure | None) -> str:
 
 
 def _number(measured: Measure | None) -> str:
-    return _NOTHING if measured is None else f"{measured.value:.3f} [{measured.low:.3f}, {measured.high:.3f}]"
+    if measured is None:
+        return _NOTHING
+    interval = f" [{measured.low:.3f}, {measured.high:.3f}]" if math.isfinite(measured.high) else ""
+    return f"{measured.value:.3f}{interval}"
 
 
 def _measure(measured: Measure) -> dict[str, Any]:
-    return {"value": measured.value, **asdict(measured)}
+    return _with_value(asdict(measured))
 
 
 def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
     """A record whose measures have their values too."""
-    return {
-        name: {"value": each["sum"] / each["n"], **each} if isinstance(each, dict) else each
-        for name, each in table.items()
-    }
+    return {name: _with_value(each) if isinstance(each, dict) else each for name, each in table.items()}
+
+
+def _with_value(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """A measure's fields, its value first; an interval without ends has null for each."""
+    ends = {end: measured[end] if math.isfinite(measured[end]) else None for end in ("low", "high")}
+    return {"value": measured["sum"] / measured["n"], **measured, **ends}
 
 
 def _csv(found: Analysis) -> str:
