@@ -62,9 +62,19 @@ def test_several_seeds_give_mean_and_standard_deviation(tmp_path):
     (group,) = comparison.groups
     cell = group.get("accuracy", "original")
     assert (cell.mean, cell.std) == pytest.approx((mean, std))
-    assert cell.high - cell.mean == pytest.approx(4.303 * std / math.sqrt(3))
+    assert cell.high - cell.mean == pytest.approx(4.302653 * std / math.sqrt(3))
     assert _cells(format_table(comparison), "erm")[1] == "65.0 ± 5.6"
     assert _cells(format_table(comparison), "erm")[7] == "0, 1, 2"
+
+
+@pytest.mark.parametrize(("runs", "quantile"), [(2, 12.706), (16, 2.131), (17, 2.120), (31, 2.042), (121, 1.980)])
+def test_the_interval_over_seeds_is_student_s_however_many_there_are(tmp_path, runs, quantile):
+    for seed in range(runs):
+        make_run(tmp_path / f"{seed}", (0.60 + 0.01 * (seed % 2), 0.5, 0.6, 0.4, 0.3), seed=seed)
+    (group,) = _compare(*tmp_path.iterdir()).groups
+    cell = group.get("accuracy", "original")
+    assert len(cell.values) == runs
+    assert (cell.high - cell.mean) * math.sqrt(runs) / cell.std == pytest.approx(quantile, abs=5e-4)
 
 
 def test_tables_for_programs_hold_raw_values(tmp_path):

@@ -16,8 +16,6 @@ from longcut.report.runs import Row, RunResults
 
 _NOT_THE_METHOD = frozenset({"seed", "out", "resume", "device", "workers", "num_workers", "cache", "log_every"})
 """Keys of `[run]` in which runs of one method may differ."""
-_T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-"""97.5 % quantiles of Student's t for 1 to 15 degrees of freedom."""
 _MARKS = 3
 """How many settings a label names."""
 
@@ -176,7 +174,13 @@ def _make_cell(rows: Sequence[Row]) -> Cell:
     if len(values) == 1:
         low, high = rows[0].low, rows[0].high
     else:
-        quantile = _T975[len(values) - 2] if len(values) - 2 < len(_T975) else 1.96
-        half = quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+        half = _student_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
         low, high = float(np.mean(values)) - half, float(np.mean(values)) + half
     return Cell(values, low, high, min(row.n for row in rows), frozenset(row.data_hash for row in rows))
+
+
+def _student_quantile(degrees: int) -> float:
+    """97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit  # of several runs alone: a report of one starts without it
+
+    return float(stdtrit(degrees, 0.975))
