@@ -169,6 +169,11 @@ def predictions(*paths: str) -> Predictions:
         ("val/00_dog/fg_n02085_12_bg_n01440_7.JPEG", ("00_dog", "n02085_12")),
         ("val/02_wheeled vehicle/fg_a b.c_bg_d.png", ("02_wheeled vehicle", "a b.c")),
         ("val/x/background.png", ("x", "background")),
+        ("val/x/fg_1.png", ("x", "fg_1")),
+        ("val/x/fg_fg_1_bg_2.png", ("x", "fg_1")),
+        ("val/x/1_bg_2.png", ("x", "1_bg_2")),
+        ("val/x/fg_1_bg_2_bg_3.png", ("x", "1")),
+        ("val/x/fg_bg_3.png", ("x", "fg_bg_3")),
     ],
 )
 def test_names_of_foregrounds(path: str, expected: tuple[str, str]) -> None:

@@ -18,6 +18,8 @@ import pytest
 from made_runs import make_challenge, make_row, make_run, write_image, write_predictions, write_rows
 from PIL import Image
 
+from longcut.evaluation.background_challenge import paired
+from longcut.evaluation.predictions import Predictions
 from longcut.report import plots, sweeps
 from longcut.report.compare import baseline_of, compare
 from longcut.report.failures import find_failures
@@ -305,6 +307,16 @@ def test_failures_pair_the_same_foreground(tmp_path):
     assert first.swapped_image.name.startswith("fg_0_3_bg_")
     assert first.reference_image.name.startswith("fg_0_3_bg_")
     assert first.confidence == pytest.approx(math.e**4 / (math.e**4 + 2))
+
+
+def test_failures_pair_by_the_names_that_measures_pair_by(tmp_path):
+    run, files = make_run(tmp_path / "erm", ERM), {"original": "val/a/fg_1.png", "mixed_rand": "val/a/fg_fg_1_bg_2.png"}
+    for guess, (variant, file) in enumerate(files.items()):
+        write_predictions(run, variant, tmp_path, [file], [0], [guess], ["dog", "bird"])
+    (failure,) = find_failures(_compare(run).groups[0], "original", 9)
+    assert failure.swapped_image.name == "fg_fg_1_bg_2.png"
+    whole = [Predictions.load(run / "predictions" / f"{variant}.npz") for variant in files]
+    assert [len(places) for places in paired(*whole)] == [1, 1]
 
 
 def test_only_what_was_right_before_is_a_failure(tmp_path):

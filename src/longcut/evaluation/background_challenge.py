@@ -8,6 +8,7 @@ their backgrounds cannot be told from their names.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -28,8 +29,13 @@ def variants_in(root: Path) -> tuple[str, ...]:
 def foreground_of(path: str) -> tuple[str, str]:
     """Class folder and foreground's name of an image of any variant."""
     file = PurePosixPath(path)
-    name = file.stem.removeprefix("fg_").partition("_bg_")[0] if file.stem.startswith("fg_") else file.stem
-    return file.parts[1], name
+    return file.parts[1], foreground_name(file.stem)
+
+
+def foreground_name(stem: str) -> str:
+    """`<a>` of a mixed image's `fg_<a>_bg_<b>`, and any other name as it is, one that begins with `fg_` alone too."""
+    mixed = re.match("fg_(.+?)_bg_", stem)
+    return mixed[1] if mixed else stem
 
 
 def paired(first: Predictions, second: Predictions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from longcut.evaluation.background_challenge import foreground_name
 from longcut.evaluation.predictions import DAMAGED, predictions_name
 from longcut.report.groups import Group
 
@@ -117,10 +118,7 @@ def _read(path: Path, variant: str) -> _Predicted:
 def _foreground(path: str) -> Foreground:
     """From the name: `dog/fg_<stem>_bg_<stem>.png` or `dog/<stem>.JPEG`."""
     folder, name = _tail(path)
-    stem = Path(name).stem
-    if stem.startswith("fg_") and "_bg_" in stem:
-        stem = stem.removeprefix("fg_").split("_bg_", 1)[0]
-    return folder, stem
+    return folder, foreground_name(Path(name).stem)
 
 
 def _tail(path: str) -> tuple[str, str]:
