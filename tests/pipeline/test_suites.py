@@ -459,6 +459,34 @@ def test_error_consistency_with_a_model(run: Path, tmp_path: Path, data: Path, l
     assert "Error consistency, all~same" in told.out
 
 
+@pytest.mark.parametrize("chosen", ["first", "second"])
+def test_error_consistency_is_of_the_images_that_both_models_read(run: Path, tmp_path: Path, chosen: str) -> None:
+    data = write_images(tmp_path / "more", classes=("bird", "cat", "cow", "dog"), count=3)
+    for name in ("bird", "cat"):
+        shutil.copy(data / "dog" / "0.png", data / name / "0.png")  # of these, one at most is what its folder says
+    model = open_model(str(run))[0]
+    some = replace(model, chosen=True)
+    everything = replace(
+        model, network=SaysOne(), classes=("bird", "cat", "cow", "dog"), subject=replace(model.subject, run="runs/all")
+    )
+    lines: list[str] = []
+    pair = (some, everything) if chosen == "first" else (everything, some)
+    (row,) = measure_consistency(*pair, data, tmp_path / "out", say=lines.append)
+    evaluate(some, data, tmp_path / "out")
+    saved = Predictions.load(tmp_path / "out" / "predictions" / "all.npz")
+    assert row["n"] == len(saved) == 9
+    assert row["value"] == pytest.approx(cohen_kappa_score(saved.correct, saved.targets == 1))
+    assert lines[0] == "all: 3 images that only one of the models reads left out"
+
+
+def test_models_that_read_no_image_in_common_are_refused(run: Path, data: Path, tmp_path: Path) -> None:
+    model = open_model(str(run))[0]
+    birds, dogs = (replace(model, classes=(name,), chosen=True) for name in ("bird", "dog"))
+    with pytest.raises(ValueError, match=r"data holds no image that both models read"):
+        measure_consistency(birds, dogs, data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 # Runs of some of the classes, or of none.
 
 

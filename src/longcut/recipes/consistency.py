@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from longcut.evaluation.error_consistency import error_consistency
 from longcut.evaluation.predictions import Predictions
@@ -20,7 +21,8 @@ def measure_consistency(
 ) -> list[dict[str, Any]]:
     """Error consistency of two models on a data set, or on every variant of a Background Challenge.
 
-    Each model is right or wrong about its own reading of the classes, so their class lists need not be the same.
+    Each model is right or wrong about its own reading of the classes, so their class lists need not be the same. Images
+    that only one of them reads, as where a run is of chosen classes, are left out.
 
     Args:
         first: the model that the rows are of.
@@ -28,13 +30,13 @@ def measure_consistency(
         data: as for `evaluate`.
         out: folder of the results.
         skip_bad: leave unreadable images out and say which.
-        say: is told the consistency on each set.
+        say: is told the consistency on each set, and how many images are left out.
 
     Returns:
         A row `error_consistency` for each set, where it is defined; the data set of a row is `<set>~<second model>`.
 
     Raises:
-        ValueError: there are no images, or their classes are not a model's.
+        ValueError: there are no images, none that both read, or their classes are not a model's.
     """
     rows = []
     for label, root, split in parts_of(data, None, options_for(first, data)):
@@ -44,7 +46,10 @@ def measure_consistency(
             store = open_images(images, model.image_size, skip_bad=skip_bad, say=say)
             found.append((predict(model, network, store), store.digest))
         (a, digest), (b, _) = found
-        measured = error_consistency(a.correct, b.correct[_places(a, b)])
+        i, j = _shared(a, b)
+        if left_out := len(a) + len(b) - 2 * len(i):
+            say(f"{label}: {left_out} images that only one of the models reads left out")
+        measured = error_consistency(a.correct[i], b.correct[j])
         if measured is None:
             say(f"{label}: error consistency undefined, both models are right everywhere or both wrong everywhere")
             continue
@@ -58,10 +63,18 @@ def measure_consistency(
     return rows
 
 
-def _places(first: Predictions, second: Predictions) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Where the second has each image of the first."""
-    place = {path: i for i, path in enumerate(second.paths)}
-    return np.array([place[path] for path in first.paths], np.int64)
+def _shared(first: Predictions, second: Predictions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places in either of the images that both have.
+
+    Raises:
+        ValueError: there are none.
+    """
+    place = {path: j for j, path in enumerate(second.paths)}
+    pairs = [(i, place[path]) for i, path in enumerate(first.paths) if path in place]
+    if not pairs:
+        raise ValueError(f"{first.root} holds no image that both models read: error consistency is of the same images")
+    i, j = np.array(pairs, np.int64).T
+    return i, j
 
 
 def _name(model: Model) -> str:
