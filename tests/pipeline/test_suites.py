@@ -253,6 +253,19 @@ def test_a_mapping_gives_other_names(run: Path, tmp_path: Path, longcut: Longcut
     assert {key[2]: row["n"] for key, row in rows_of(run).items()} == {None: 6, "dog": 4, "tabby": 2}
 
 
+@pytest.mark.parametrize("suite", ["imagenet-r", "cue-conflict"])
+def test_each_checkpoint_and_retrained_head_has_its_own_predictions(run: Path, tmp_path: Path, suite: str) -> None:
+    root = write_stimuli(tmp_path / "s", CONFLICTS)
+    model = open_model(str(run))[0]
+    subjects = [("last", "own"), ("best_val", "own"), ("last", "dfr:3f1c9a0b")]
+    for selection, head in subjects:
+        subject = replace(model.subject, selection=selection, head=head)
+        run_suites(replace(model, subject=subject), [suite], root, tmp_path / "out")
+    dataset = suite.replace("-", "_")
+    names = {file.name for file in (tmp_path / "out" / "predictions").iterdir()}
+    assert names == {f"{dataset}.npz", f"{dataset}.best_val.npz", f"{dataset}.dfr.npz"}
+
+
 # Shape bias.
 
 

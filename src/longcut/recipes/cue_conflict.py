@@ -12,7 +12,7 @@ from longcut.evaluation.metrics import Measure
 from longcut.evaluation.results import append_rows, row
 from longcut.evaluation.shape_bias import ShapeBias, shape_bias
 from longcut.recipes.models import Model
-from longcut.recipes.reading import Say, gathered, known_images, limited, open_images, predict
+from longcut.recipes.reading import Say, gathered, known_images, limited, open_images, predict, save_predictions
 from longcut.recipes.suite_options import SuiteOptions
 
 DATASET = "cue_conflict"
@@ -42,7 +42,7 @@ def measure_cue_conflict(model: Model, root: Path, out: Path, options: SuiteOpti
     images = limited(known.select(conflicts), options.limit)
     store = open_images(images, model.image_size, skip_bad=options.skip_bad, say=say)
     predictions = predict(model, gathered(model, mapping.members, how="mean_probability"), store)
-    predictions.save(out / "predictions" / f"{DATASET}.npz")
+    save_predictions(predictions, model, DATASET, out)
     assert predictions.bias is not None
     found = shape_bias(predictions.predicted, predictions.targets, predictions.bias)
     rows = _rows(model, found, mapping, {"data": str(root), "data_hash": store.digest})

@@ -11,7 +11,7 @@ from longcut.data.layouts import LayoutOptions
 from longcut.data.store import Store
 from longcut.evaluation.background_challenge import variants_in
 from longcut.evaluation.heads import measure_of
-from longcut.evaluation.predictions import Predictions, predictions_name
+from longcut.evaluation.predictions import Predictions
 from longcut.evaluation.results import append_rows
 from longcut.recipes.challenge import ADVERSARIAL, adversarial_row, check_adversarial, pair_rows
 from longcut.recipes.group_rows import group_lines, group_rows
@@ -24,6 +24,7 @@ from longcut.recipes.reading import (
     options_for,
     predict,
     read_for,
+    save_predictions,
 )
 
 __all__ = ["Model", "evaluate", "evaluate_all", "open_model"]
@@ -103,8 +104,7 @@ def evaluate_all(
             say(f"{label}: {line}")
         for model, predictions, so_far in zip(models, said, collected, strict=True):
             so_far[label] = predictions, store.digest
-            file = predictions_name(label, model.subject.selection, model.subject.head)
-            predictions.save(out / "predictions" / f"{file}.npz")
+            save_predictions(predictions, model, label, out)
             found = accuracy_rows(model.subject, label, predictions, about)
             found += group_rows(model.subject, label, predictions, about)
             say(_told(label, found, model.subject.selection if len(models) > 1 else ""))

@@ -27,6 +27,7 @@ from longcut.recipes.reading import (
     measured_split,
     open_images,
     predict,
+    save_predictions,
 )
 from longcut.recipes.suite_options import SuiteOptions
 
@@ -76,7 +77,7 @@ def measure_folders(
     store = open_images(limited(known, options.limit), model.image_size, skip_bad=options.skip_bad, say=say)
     network = gathered(model, mapping.members, outside=not suite.restricted)
     predictions = predict(model, network, store)
-    predictions.save(out / "predictions" / f"{suite.dataset}.npz")
+    save_predictions(predictions, model, suite.dataset, out)
     about = {"data": str(root), "data_hash": store.digest}
     rows = accuracy_rows(model.subject, suite.dataset, predictions, about)
     append_rows(out / "results.jsonl", rows)

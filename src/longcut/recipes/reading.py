@@ -25,7 +25,7 @@ from longcut.evaluation.collect import collect
 from longcut.evaluation.foreign.models import ForeignClassifier
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.models import GatheredClassifier, Gathering, ImageNetClassifier
-from longcut.evaluation.predictions import Predictions
+from longcut.evaluation.predictions import Predictions, predictions_name
 from longcut.evaluation.results import Subject, row
 from longcut.recipes.models import Model
 
@@ -129,6 +129,16 @@ def predict(model: Model, network: Any, store: Store) -> Predictions:
         device=find_device(),
     )
     return collect(network, loader, store.images)
+
+
+def save_predictions(predictions: Predictions, model: Model, dataset: str, out: Path) -> None:
+    """Write a model's predictions into `out/predictions`, under the name of its checkpoint and its head.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    name = predictions_name(dataset, model.subject.selection, model.subject.head)
+    predictions.save(out / "predictions" / f"{name}.npz")
 
 
 def accuracy_rows(
