@@ -201,7 +201,7 @@ def test_the_verdict_says_what_it_rests_on() -> None:
         "It rests on the foreground masks."
     )
     assert found["file"].startswith("No sign of the JPEG quality of the file: the fall in accuracy when")
-    assert "95 % interval over all 5 cues tested, 500 images); an effect above 3.8 points would" in found["file"]
+    assert "95 % interval over all 5 cues tested, 500 images); effects above 3.8 points are ruled out." in found["file"]
 
 
 def test_without_labels_it_is_agreement() -> None:
@@ -226,7 +226,7 @@ def test_what_is_explained_says_by_what() -> None:
         "The model takes 2 shortcuts: the background (50.0 points) and the texture (12.0 points). Acc"
     )
     assert "What swaps of the border of the image and the colours seem to cost is explained by the background." in text
-    assert "No sign of the JPEG quality of the file: an effect above" in text
+    assert "No sign of the JPEG quality of the file: effects above 3.8 points are ruled out." in text
     assert text.endswith("Not tested: the smell.")
 
 

@@ -16,7 +16,7 @@ _CUES = {
 }
 _SCORES = {"accuracy": "accuracy", "agreement": "agreement with the predictions on the unchanged images"}
 _VAGUE = 0.2
-"""Where no smaller effect would have been seen, nothing is said of a cue."""
+"""Where an effect of this size is not ruled out, nothing is said of a cue."""
 
 
 def shortcuts_of(state: StepDown, effects: Mapping[str, Effect]) -> tuple[Shortcut, ...]:
@@ -116,8 +116,8 @@ def _others(state: StepDown, effects: Mapping[str, Effect]) -> list[str]:
     clear = [f for f in rest if f not in unsure and f not in vague]
     sentences = []
     if clear:
-        seen = max(max(f.estimate.high for f in clear), state.least)
-        words = f"an effect above {_points(seen)} points would have been seen"
+        most = max(max(f.estimate.high for f in clear), state.least)
+        words = f"effects above {_points(most)} points are ruled out"
         sentences.append(f"No sign of {_list([_the(f.cue) for f in clear], 'or')}: {words}.")
     if unsure:
         sentences.append(f"Not certain: {_list([_the(f.cue) for f in unsure])}.")
@@ -156,7 +156,7 @@ def _no_shortcut(state: StepDown, finding: Finding, effect: Effect) -> str:
     fall = f"the fall in {_SCORES.get(effect.unit, 'the score')} {_when(cue, effect)} lies {span}"
     if found.high >= _VAGUE:
         return f"Too few images to tell: {fall}."
-    return f"No sign of {_the(cue)}: {fall}; an effect above {_points(found.high)} points would have been seen."
+    return f"No sign of {_the(cue)}: {fall}; effects above {_points(found.high)} points are ruled out."
 
 
 def _is_unsure(state: StepDown, finding: Finding, effect: Effect) -> bool:
