@@ -256,9 +256,18 @@ def test_what_is_no_shortcut_says_why(values: np.ndarray, start: str) -> None:
     assert found.startswith(start)
     assert "nan" not in found
     text = summary_of(state, effects_of(first))
-    assert text.startswith("No shortcut was found among the 4 cues tested. No sign of ")
-    assert ("Not certain: the texture." in text) == start.startswith("Not certain")
-    assert ("Too few images to tell: the texture." in text) == start.startswith("Too few")
+    others = "the background, the border of the image or the colours"
+    assert text == (
+        f"No shortcut was found among the 4 cues tested. No sign of {others}: effects above 2.0 points are ruled out. "
+        f"{start.partition(':')[0]}: the texture."
+    )
+
+
+def test_what_is_too_small_to_count_is_no_want_of_images() -> None:
+    first = {"texture": planted(0.4, n=100)}
+    state, _ = run(first, least=0.5)
+    assert verdicts(first, state)["texture"].startswith("Too small to count: accuracy falls by 40.0 points")
+    assert summary_of(state, effects_of(first)).endswith(" Too small to count: the texture.")
 
 
 def test_one_cue_alone_is_said_in_the_singular() -> None:

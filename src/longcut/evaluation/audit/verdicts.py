@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from longcut.evaluation.audit.result import Effect, Shortcut
 from longcut.evaluation.audit.step_down import Finding, StepDown
@@ -15,6 +16,13 @@ _CUES = {
     "file": ("the JPEG quality of the file", "comes"),
 }
 _SCORES = {"accuracy": "accuracy", "agreement": "agreement with the predictions on the unchanged images"}
+_WhyNot = Literal["clear", "small", "reverse", "unsure", "vague"]
+_STARTS: dict[_WhyNot, str] = {
+    "small": "Too small to count",
+    "reverse": "The other way round",
+    "unsure": "Not certain",
+    "vague": "Too few images to tell",
+}
 _VAGUE = 0.2
 """Where an effect of this size is not ruled out, nothing is said of a cue."""
 
@@ -109,21 +117,32 @@ def _explanations(state: StepDown) -> list[str]:
 
 
 def _others(state: StepDown, effects: Mapping[str, Effect]) -> list[str]:
-    """Cues that are no shortcut: those without a sign, and those of which it is not certain."""
-    rest = [f for f in state.ranked if not f.named and f.explained_by is None]
-    unsure = [f for f in rest if _is_unsure(state, f, effects[f.cue])]
-    vague = [f for f in rest if f not in unsure and f.estimate.high >= _VAGUE]
-    clear = [f for f in rest if f not in unsure and f not in vague]
+    """Cues that are no shortcut, a sentence for each reason."""
+    rest: dict[_WhyNot, list[Finding]] = {}
+    for finding in state.ranked:
+        if not finding.named and finding.explained_by is None:
+            rest.setdefault(_why_not(state, finding, effects[finding.cue]), []).append(finding)
     sentences = []
-    if clear:
+    if clear := rest.get("clear"):
         most = max(max(f.estimate.high for f in clear), state.least)
         words = f"effects above {_points(most)} points are ruled out"
         sentences.append(f"No sign of {_list([_the(f.cue) for f in clear], 'or')}: {words}.")
-    if unsure:
-        sentences.append(f"Not certain: {_list([_the(f.cue) for f in unsure])}.")
-    if vague:
-        sentences.append(f"Too few images to tell: {_list([_the(f.cue) for f in vague])}.")
+    sentences += [
+        f"{start}: {_list([_the(f.cue) for f in rest[why]])}." for why, start in _STARTS.items() if why in rest
+    ]
     return sentences
+
+
+def _why_not(state: StepDown, finding: Finding, effect: Effect) -> _WhyNot:
+    """Why a cue that was tested is no shortcut."""
+    found = finding.estimate
+    if found.low > 0:
+        return "small"
+    if found.high < 0:
+        return "reverse"
+    if effect.low > 0 and effect.value >= state.least:  # by itself it would count
+        return "unsure"
+    return "vague" if found.high >= _VAGUE else "clear"
 
 
 def _still(state: StepDown, finding: Finding) -> str:
@@ -143,25 +162,25 @@ def _explained(state: StepDown, finding: Finding, effect: Effect) -> str:
 
 
 def _no_shortcut(state: StepDown, finding: Finding, effect: Effect) -> str:
-    cue, found = finding.cue, finding.estimate
-    fact = f"{_change(effect)} {_when(cue, effect)}"
-    if found.high < 0:
-        return f"The other way round: {fact}."
-    if found.low > 0:
-        return f"Too small to count: {fact}, and what costs less than {_points(state.least)} points is no shortcut."
-    if _is_unsure(state, finding, effect):
-        return f"Not certain: {fact}; with {_cues(state.num_tests)} tested, that can be chance."
+    why, span = _why_not(state, finding, effect), _span(state, finding, effect)
+    if why == "clear":
+        most = _points(finding.estimate.high)
+        return f"No sign of {_the(finding.cue)}: {span}; effects above {most} points are ruled out."
+    if why == "vague":
+        return f"{_STARTS[why]}: {span}."
+    so = {
+        "small": f", and what costs less than {_points(state.least)} points is no shortcut",
+        "unsure": f"; with {_cues(state.num_tests)} tested, that can be chance",
+    }.get(why, "")
+    return f"{_STARTS[why]}: {_change(effect)} {_when(finding.cue, effect)}{so}."
+
+
+def _span(state: StepDown, finding: Finding, effect: Effect) -> str:
+    """Where an effect lies, by the interval that holds over all cues."""
+    found = finding.estimate
     over = f" over all {state.num_tests} cues tested" if state.num_tests > 1 else ""
     span = f"between {_points(found.low)} and {_points(found.high)} points (95 % interval{over}, {_images(found.n)})"
-    fall = f"the fall in {_SCORES.get(effect.unit, 'the score')} {_when(cue, effect)} lies {span}"
-    if found.high >= _VAGUE:
-        return f"Too few images to tell: {fall}."
-    return f"No sign of {_the(cue)}: {fall}; effects above {_points(found.high)} points are ruled out."
-
-
-def _is_unsure(state: StepDown, finding: Finding, effect: Effect) -> bool:
-    """Whether a cue by itself would count as a shortcut, and does not among all that were tested."""
-    return effect.low > 0 and effect.value >= state.least and finding.estimate.low <= 0
+    return f"the fall in {_SCORES.get(effect.unit, 'the score')} {_when(finding.cue, effect)} lies {span}"
 
 
 def _change(effect: Effect) -> str:
