@@ -103,6 +103,17 @@ def test_a_module_shows_where_it_looks(audit: Audit, photos: Path, masks: Path, 
     assert all((tmp_path / "audit" / str(overlay)).is_file() for overlay in overlays)
 
 
+def test_a_model_without_a_map_shows_none_of_a_former_one(
+    audit: Audit, photos: Path, masks: Path, tmp_path: Path
+) -> None:
+    words = (photos, "--masks", masks, *PLAIN)
+    former = audit("audit_networks:ColourNet", *words)
+    found = audit("audit_networks:mean_colour", *words)
+    assert {flip.original for flip in former.flips} & {flip.original for flip in found.flips}
+    assert {flip.overlay for flip in found.flips} == {None}
+    assert list((tmp_path / "audit" / "pictures").glob("*_attention.jpg")) == []
+
+
 def test_a_run_of_ours(audit: Audit, finished: Path, masks: Path) -> None:
     found = audit(f"run:{finished / 'run'}", finished / "data", "--masks", masks)
     assert found.title == "base_small on data"

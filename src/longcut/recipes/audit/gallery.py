@@ -22,6 +22,14 @@ _QUALITY, _HEAT = 85, 0.5
 
 
 @dataclass(frozen=True)
+class Unchanged:
+    """Picture files of an unchanged image: as it is, and under its Grad-CAM, where there is one."""
+
+    plain: str
+    overlay: str | None
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Draws flips into an audit's folder.
 
@@ -55,7 +63,7 @@ class Gallery:
         changed: Scores,
         indices: Indices,
         pictures: Tensor,
-        originals: Mapping[int, str],
+        originals: Mapping[int, Unchanged],
     ) -> list[Flip]:
         """Write the variant of each image, and say what it did.
 
@@ -65,7 +73,7 @@ class Gallery:
             changed: its scores, of all images.
             indices: `[b]` positions of the images.
             pictures: `[b, 3, h, w]` of the variant, 0 to 1.
-            originals: picture file of each of them, as `draw_originals` wrote it.
+            originals: of each of them, as `draw_originals` wrote it.
         """
         flips = []
         for index, picture in zip(indices.tolist(), pictures, strict=True):
@@ -82,26 +90,24 @@ class Gallery:
                     confidence=float(before.confidence[index]),
                     changed_prediction=self.classes[after.predicted[index]],
                     changed_confidence=float(after.confidence[index]),
-                    original=originals[index],
+                    original=originals[index].plain,
                     variant=file,
-                    overlay=overlay if (self.folder / (overlay := _overlay(index))).is_file() else None,
+                    overlay=originals[index].overlay,
                 )
             )
         return flips
 
-    def draw_originals(self, indices: Indices, pictures: Tensor, maps: Tensor | None) -> dict[int, str]:
+    def draw_originals(self, indices: Indices, pictures: Tensor, maps: Tensor | None) -> dict[int, Unchanged]:
         """Write the unchanged images, and each under its Grad-CAM `maps [b, y, x]`; their files by position."""
         files = {}
         for place, (index, picture) in enumerate(zip(indices.tolist(), pictures, strict=True)):
-            files[index] = f"{PICTURES}/{index:06d}.jpg"
-            _write(self.folder / files[index], picture)
+            plain, overlay = f"{PICTURES}/{index:06d}.jpg", None
+            _write(self.folder / plain, picture)
             if maps is not None:
-                _write_overlay(self.folder / _overlay(index), picture, maps[place])
+                overlay = f"{PICTURES}/{index:06d}_attention.jpg"
+                _write_overlay(self.folder / overlay, picture, maps[place])
+            files[index] = Unchanged(plain, overlay)
         return files
-
-
-def _overlay(index: int) -> str:
-    return f"{PICTURES}/{index:06d}_attention.jpg"
 
 
 def _write(path: Path, picture: Tensor) -> None:
