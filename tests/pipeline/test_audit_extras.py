@@ -107,7 +107,7 @@ def measured(
     look = network.look
     network.look = lambda images: look(images * 0.25 + 0.5)
     logits = Logits(prepared.labelled.network, plain, prepared.reader.device)
-    scorer = Scorer(logits, len(prepared.store), 4, root / "parts")
+    scorer = Scorer(logits, "p", prepared.images.paths, 4, root / "parts")
     targets = prepared.images.targets if prepared.labelled.labelled else None
     own = scorer.run("original", lambda i: Changed({"own": lambda: prepared.reader.images(i)}, {}), targets).scores
     reference = own["own"].predicted if targets is None else targets

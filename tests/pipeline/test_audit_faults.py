@@ -252,6 +252,8 @@ def test_a_model_that_changes_its_mind(photos: Path, masks: Path, refused: Refus
     assert "the model gave the shape [12, 2] for 12 images, and [images, 3] was expected" in line
     line = refused("audit", "audit_networks:fails_later", *words)
     assert line.endswith("audit_networks:fails_later fails on images [12, 3, 32, 32] (RuntimeError: no such layer)")
+    line = refused("audit", "audit_networks:no_numbers_later", *words)
+    assert "no_numbers_later gives answers that are not finite (NaN or infinite) for 6 of 12 images (original)" in line
 
 
 def test_a_model_that_says_one_class_of_everything(tmp_path: Path, audit: Audit) -> None:

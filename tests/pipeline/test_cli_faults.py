@@ -17,6 +17,8 @@ from made_images import CLASSES, write_images, write_masks
 from PIL import Image
 
 from longcut.engine.checkpoint import load_checkpoint
+from longcut.evaluation.finite import NotFiniteError
+from longcut.recipes import sweep
 
 pytestmark = pytest.mark.usefixtures("one_process")
 
@@ -437,6 +439,20 @@ def test_a_run_that_diverges_keeps_no_other_run_of_a_sweep_from_being_made(
     told = longcut(*words, "lr=1e30,1e31")
     assert (told.code, told.out) == (2, "")
     assert told.err.endswith("longcut: runs left out since they diverged: 2; each is named above\n")
+
+
+def test_a_run_whose_answers_name_no_class_is_left_out_too(
+    tmp_path: Path, data: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(model: str, *rest: object) -> None:
+        if "lr=0.002" in model:
+            raise NotFiniteError("its answers are not finite")
+
+    monkeypatch.setattr(sweep, "_measure", broken)
+    words = ["sweep", "base_small", *SMALL, "--data", data, "--out", tmp_path / "sweep", "--vary"]
+    told = longcut(*words, "lr=0.002,0.001")
+    assert "base_small_lr=0.002_0 is left out: its answers are not finite" in told.err
+    assert "[2/2] base_small_lr=0.001_0" in told.err
 
 
 def test_ctrl_c_is_told_in_a_line(data: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch) -> None:

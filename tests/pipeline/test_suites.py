@@ -70,6 +70,16 @@ def test_corruptions_of_the_run_s_own_data(run: Path, longcut: Longcut) -> None:
     assert len({row["data_hash"] for row in rows.values()}) == 1
 
 
+def test_answers_that_name_no_class_are_refused(
+    run: Path, longcut: Longcut, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("evaluate", run, "--suite", "corruptions", "--severities", "1,5", "--only", "fog,contrast")
+    monkeypatch.setattr(corruption_suite, "corrupt", lambda images, *_, **__: images.float() * float("nan"))
+    line = refused(*words)
+    assert f"{run} gives answers that are not finite (NaN or infinite) for 12 of 12 images (fog of severity 1)," in line
+    assert list(run.glob("suites/**/*.npz")) == []
+
+
 def test_all_corruptions_and_their_means(run: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corruption_suite, "corrupt", _darken)
     words = ("evaluate", run, "--suite", "corruptions")

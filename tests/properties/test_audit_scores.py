@@ -18,6 +18,7 @@ from longcut.recipes.audit.scores import Changed, Indices, Logits, Scorer
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 COUNT, BATCH = 7, 3
+PATHS = tuple(f"{place}.jpg" for place in range(COUNT))
 CPU = torch.device("cpu")
 
 
@@ -87,7 +88,7 @@ def test_what_fails_in_any_layout_says_why() -> None:
 
 
 def scorer(parts: Path, model: nn.Module | None = None) -> Scorer:
-    return Scorer(model or logits_of(convolving()), COUNT, BATCH, parts)
+    return Scorer(model or logits_of(convolving()), "a model", PATHS, BATCH, parts)
 
 
 def change(indices: Indices) -> Changed:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from longcut.core import Batch
 from longcut.data.image_set import ImageSet
+from longcut.evaluation.finite import check_answers
 from longcut.evaluation.predictions import Predictions
 
 
@@ -28,7 +29,9 @@ class Classifier(Protocol):
 
 
 @torch.inference_mode()
-def collect(model: Classifier, batches: Iterable[Batch], images: ImageSet) -> Predictions:
+def collect(
+    model: Classifier, batches: Iterable[Batch], images: ImageSet, *, whose: str = "the network"
+) -> Predictions:
     """Run a model over every batch, once, and keep what it says.
 
     Nothing is copied from the device before the end.
@@ -37,18 +40,25 @@ def collect(model: Classifier, batches: Iterable[Batch], images: ImageSet) -> Pr
         model: a method, or any other classifier; put it into evaluation mode first.
         batches: every image of the set once, in order.
         images: the set.
+        whose: what the answers are of, for the message.
+
+    Raises:
+        NotFiniteError: some answers name no class; see `check_answers`.
     """
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for batch in batches:
         encoded = model.encode(batch.images)
         parts.append((model.classify(encoded).float(), encoded.half(), batch.targets, batch.indices))
     logits, features, targets, indices = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+    paths = tuple(images.paths[i] for i in indices)
+    if logits.shape[1]:
+        check_answers(logits.max(axis=1), paths, whose)
     return Predictions(
         logits=logits,
         features=features,
         targets=targets,
         indices=indices,
-        paths=tuple(images.paths[i] for i in indices),
+        paths=paths,
         root=str(images.root),
         classes=images.classes,
         bias=None if images.bias is None else images.bias[np.asarray(indices)],

@@ -162,7 +162,7 @@ class BiasEnsemble:
         )
         precision = find_precision(run.precision, self.device)
         logs = train(model, loader, optimizer, precision=precision)
-        label = f"biased model {place + 1} of {settings.ensemble.models}"
+        label = self._name(place)
         watch = LossWatch(order, self.store.images, None, precision=precision, what=f"the loss of {label}")
         with Stopper() as stopper, ProgressLine(0, steps, label, silent=rank() != 0) as progress:
             for step, terms in enumerate(logs, 1):
@@ -182,7 +182,7 @@ class BiasEnsemble:
             normalisation=build_normalisation(self.settings),
             device=self.device,
         )
-        predictions = collect(model.eval(), loader, self.store.images)
+        predictions = collect(model.eval(), loader, self.store.images, whose=self._name(place))
         logits, targets = predictions.logits.astype(np.float64), predictions.targets
         logits -= logits.max(axis=1, keepdims=True)
         own = np.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
@@ -190,6 +190,9 @@ class BiasEnsemble:
         if rank() == 0:
             write_arrays(self._file(place), confidence=votes[0], correct=votes[1])
         return self._load(place) or votes
+
+    def _name(self, place: int) -> str:
+        return f"biased model {place + 1} of {self.settings.ensemble.models}"
 
     def _file(self, place: int) -> Path:
         return self.folder / f"model-{place}.npz"

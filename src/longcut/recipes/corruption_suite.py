@@ -21,6 +21,7 @@ from longcut.data.loader import Normalisation
 from longcut.data.order import evaluation_keys
 from longcut.data.store import Store
 from longcut.engine.launch import find_device
+from longcut.evaluation.finite import check_answers
 from longcut.evaluation.metrics import measure
 from longcut.evaluation.results import append_rows, row
 from longcut.recipes.cells import Cell, Cells, cell_rows, mean_line, mean_rows, missing_note
@@ -49,7 +50,8 @@ def measure_corruptions(
         extra: the four further corruptions instead of the fifteen.
 
     Raises:
-        ValueError: there are no images, or their classes are not the model's.
+        ValueError: there are no images, their classes are not the model's, or some answers name no class; see
+            `check_answers`.
     """
     data = data or model.data
     if data is None:
@@ -62,14 +64,14 @@ def measure_corruptions(
     store = open_images(limited(images, options.limit), model.image_size, skip_bad=options.skip_bad, say=say)
     about = {"data": str(data), "data_hash": store.digest}
     clean = CleanImages(store, model.image_size)
-    right = _correct(network, model.normalisation, clean)
+    right = _correct(network, model, clean)
     rows = [row(model.subject, "accuracy", f"{dataset}/clean", measure(right), **about)]
     append_rows(out / "results.jsonl", rows)
     say(f"clean: {right.mean():.1%} of {len(store)}")
     cells = Cells(out / "suites" / dataset / _key(model, store))
     for place, name in enumerate(chosen, 1):
         todo = [severity for severity in options.severities if cells.load(name, severity) is None]
-        for severity, found in _correct_under(network, model.normalisation, clean, name, todo).items():
+        for severity, found in _correct_under(network, model, clean, name, todo).items():
             cells.save(name, severity, Cell(found, store.digest))
         measured = {(name, severity): cells[name, severity] for severity in options.severities}
         found_rows = cell_rows(model.subject, dataset, measured, data=str(data))
@@ -92,6 +94,7 @@ class CleanImages:
     """
 
     def __init__(self, store: Store, size: int) -> None:
+        self.paths = store.images.paths
         self._data = EvaluationData(store, size)
         self._keys = evaluation_keys(len(store), BATCH)
         self._kept: list[tuple[Tensor, Tensor]] | None = [] if len(store) * size**2 * 3 < _ON_DEVICE else None
@@ -109,13 +112,14 @@ class CleanImages:
 
 
 @torch.inference_mode()
-def _correct(network: Any, normalisation: Normalisation, clean: CleanImages) -> NDArray[np.bool_]:
-    return _gathered([_right(network, normalisation, images, targets) for images, targets in clean])
+def _correct(network: Any, model: Model, clean: CleanImages) -> NDArray[np.bool_]:
+    parts = [_right(network, model.normalisation, images, targets) for images, targets in clean]
+    return _gathered(parts, clean, model)
 
 
 @torch.inference_mode()
 def _correct_under(
-    network: Any, normalisation: Normalisation, clean: CleanImages, name: str, severities: Sequence[int]
+    network: Any, model: Model, clean: CleanImages, name: str, severities: Sequence[int]
 ) -> Mapping[int, NDArray[np.bool_]]:
     """`[s]` for each severity: whether each image is recognised."""
     parts: dict[int, list[Tensor]] = {severity: [] for severity in severities}
@@ -125,17 +129,21 @@ def _correct_under(
         for severity in severities:
             generator = torch.Generator(images.device).manual_seed(_seed(name, severity, place))
             corrupted = corrupt(images, name, severity, generator=generator)
-            parts[severity].append(_right(network, normalisation, corrupted, targets))
-    return {severity: _gathered(found) for severity, found in parts.items()}
+            parts[severity].append(_right(network, model.normalisation, corrupted, targets))
+    return {s: _gathered(found, clean, model, f"{name} of severity {s}") for s, found in parts.items()}
 
 
 def _right(network: Any, normalisation: Normalisation, images: Tensor, targets: Tensor) -> Tensor:
+    """`[2, b]` whether each image is recognised, as 0 or 1, and its largest logit."""
     logits: Tensor = network.classify(network.encode(normalisation(images.permute(0, 2, 3, 1))))
-    return logits.argmax(dim=1) == targets
+    largest, predicted = logits.float().max(dim=1)
+    return torch.stack([(predicted == targets).to(largest), largest])
 
 
-def _gathered(parts: Sequence[Tensor]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = torch.cat(list(parts)).cpu().numpy()
+def _gathered(parts: Sequence[Tensor], clean: CleanImages, model: Model, form: str = "") -> NDArray[np.bool_]:
+    right, largest = torch.cat(list(parts), dim=1).cpu().numpy()
+    check_answers(largest, clean.paths, model.subject.run, form=form)
+    found: NDArray[np.bool_] = right == 1
     return found
 
 

@@ -128,7 +128,7 @@ def predict(model: Model, network: Any, store: Store) -> Predictions:
         normalisation=model.normalisation,
         device=find_device(),
     )
-    return collect(network, loader, store.images)
+    return collect(network, loader, store.images, whose=model.subject.run)
 
 
 def save_predictions(predictions: Predictions, model: Model, dataset: str, out: Path) -> None:

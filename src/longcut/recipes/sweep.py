@@ -13,11 +13,11 @@ from longcut.data.decoding import write_whole
 from longcut.data.destination import check_outside
 from longcut.engine.run_folder import check_run_folder, load_run
 from longcut.engine.settings import resolve
+from longcut.evaluation.finite import NotFiniteError
 from longcut.recipes.inputs import Inputs
 from longcut.recipes.measures import MEASURES, Sources
 from longcut.recipes.models import folder_name
 from longcut.recipes.training import train_run
-from longcut.recipes.watching import DivergedError
 
 Say = Callable[[str], None]
 
@@ -86,7 +86,7 @@ def sweep(
 
     Raises:
         ValueError: a setting, a measure, a source or `out` is wrong (all are checked before the first run begins), or a
-            run cannot be made for another reason than its loss.
+            run cannot be made for another reason than that it diverged.
     """
     sources.check(measures)
     check_outside(inputs.data, out)
@@ -98,12 +98,12 @@ def sweep(
             finished = _trained(out / name, inputs.table(chosen)) or train_run(
                 chosen, inputs, out / name, resume=True, say=say
             )
-        except DivergedError as error:
+            if not finished:
+                return None
+            _measure(str(out / name), out / name, measures, sources, say)
+        except NotFiniteError as error:
             say(f"{name} is left out: {error}")
             continue
-        if not finished:
-            return None
-        _measure(str(out / name), out / name, measures, sources, say)
         folders.append(out / name)
     for model in grid.models:
         say(model)

@@ -14,12 +14,12 @@ from typing import Any
 from longcut.data.decoding import write_whole
 from longcut.engine.run_folder import check_run_folder
 from longcut.engine.settings import Settings, SettingsError, resolve
+from longcut.evaluation.finite import NotFiniteError
 from longcut.recipes.inputs import Inputs, training_images
 from longcut.recipes.measures import MEASURES, Sources
 from longcut.recipes.paper_table import Column, PaperTable, TableRun, runs_of
 from longcut.recipes.table_data import build_column, check_build
 from longcut.recipes.training import train_run
-from longcut.recipes.watching import DivergedError
 
 Say = Callable[[str], None]
 _MEASURE = "selections"
@@ -96,7 +96,7 @@ def make_table(job: TableJob, *, say: Say = print) -> list[TableRun] | None:
     Raises:
         ValueError: a setting is wrong, or a run's folder holds one with other settings (both are told before the first
             run begins); the source is not what the table is built of; or a run cannot be made for another reason than
-            its loss.
+            that it diverged.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a table's runs are made one by one: start 'longcut table' several times, not by torchrun")
@@ -109,7 +109,7 @@ def make_table(job: TableJob, *, say: Say = print) -> list[TableRun] | None:
         try:
             if not _make_once(job, run, settings, f"[{place}/{len(runs)}] {run.title}", say):
                 return None
-        except DivergedError as error:
+        except NotFiniteError as error:
             say(f"{run.title} is left out: {error}")
             diverged.append(run)
     return diverged

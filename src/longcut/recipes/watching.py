@@ -12,9 +12,10 @@ from longcut.core.distributed import world_size
 from longcut.data.image_set import ImageSet
 from longcut.data.order import Order
 from longcut.engine.train import Precision
+from longcut.evaluation.finite import NotFiniteError
 
 
-class DivergedError(ValueError):
+class DivergedError(NotFiniteError):
     """The loss of a run is no finite number any more."""
 
 

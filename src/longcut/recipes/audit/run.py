@@ -79,7 +79,7 @@ def _audit(prepared: Prepared, out: Path, options: AuditOptions, key: dict[str, 
     network = AuditedModel(
         prepared.labelled.network, model.normalisation, prepared.reader.device, model.subject.preset
     ).eval()
-    scorer = Scorer(network, len(prepared.store), options.batch, open_parts(out / PARTS, key))
+    scorer = Scorer(network, network.name, prepared.images.paths, options.batch, open_parts(out / PARTS, key))
     passes = run_passes(prepared, scorer, options)
     located = _look(prepared, network) if "attention" in options.suites else None
     measured = _measure(prepared, passes, network, located, options)

@@ -19,6 +19,7 @@ from longcut.data.loader import Normalisation
 from longcut.data.order import evaluation_keys
 from longcut.engine.logs import ProgressLine
 from longcut.evaluation.audit.effects import Scores
+from longcut.evaluation.finite import check_answers
 from longcut.recipes.array_files import write_arrays
 from longcut.recipes.audit.ahead import ahead
 
@@ -91,13 +92,15 @@ class Scorer:
 
     Attributes:
         model: from images of 0 to 1 to logits.
-        num_images: how many there are.
+        name: of the model.
+        paths: `[s]` of the images.
         batch: images at a time.
         parts: folder of what is done; a second attempt goes on from there.
     """
 
     model: nn.Module
-    num_images: int
+    name: str
+    paths: Sequence[str]
     batch: int
     parts: Path
 
@@ -109,8 +112,11 @@ class Scorer:
             name: of this pass.
             change: the variants of the images at some positions.
             reference: `[s]` the class whose probability is kept; each image's own prediction where None.
+
+        Raises:
+            NotFiniteError: some answers name no class; see `check_answers`.
         """
-        keys = evaluation_keys(self.num_images, self.batch)
+        keys = evaluation_keys(len(self.paths), self.batch)
         files = [self.parts / name / f"{place:06d}.npz" for place in range(len(keys))]
         left = [(indices, file) for indices, file in zip(keys, files, strict=True) if not file.is_file()]
         done = len(files) - len(left)
@@ -121,7 +127,9 @@ class Scorer:
             for place, (indices, file) in enumerate(left, done + 1):
                 of = None if reference is None else torch.from_numpy(reference[indices])
                 # Under no name here, which would hold a batch while the next is read.
-                write_arrays(file, **self._arrays(next(batches), of))
+                arrays = self._arrays(next(batches), of)
+                self._check(arrays, indices)
+                write_arrays(file, **arrays)
                 progress.advance(place, len(indices), None)
         return _joined(files)
 
@@ -135,6 +143,13 @@ class Scorer:
             tensors |= {f"{name}.predicted": predicted, f"{name}.confidence": confidence}
             tensors[f"{name}.probability"] = probability
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+    def _check(self, arrays: Mapping[str, NDArray[Any]], indices: Indices) -> None:
+        paths = [self.paths[index] for index in indices.tolist()]
+        for key, values in arrays.items():
+            variant, _, part = key.rpartition(".")
+            if part == "confidence":
+                check_answers(values, paths, self.name, form=variant.replace("_", " "))
 
 
 def open_parts(folder: Path, key: Mapping[str, Any]) -> Path:

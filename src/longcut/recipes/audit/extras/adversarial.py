@@ -55,7 +55,9 @@ def adversarial_effect(prepared: Prepared, scorer: Scorer, scored: Scored, seed:
         if not len(alive):
             break
         trial = _Trial(prepared, places[alive], donors[alive, first : first + 2])
-        found = replace(scorer, num_images=len(alive)).run(f"adversarial {first:02d}", trial.change, None)
+        found = replace(scorer, paths=prepared.images.select(places[alive]).paths).run(
+            f"adversarial {first:02d}", trial.change, None
+        )
         hits = np.stack([found.scores[name].predicted != own[alive] for name in _PAIR])
         usable[alive], turned[alive] = found.usable[_SWAP.cue], hits.any(axis=0)
         by_first = by_first if first else hits[0][usable]

@@ -56,7 +56,7 @@ def conflict_effect(
         prepared.model.network, mapping.members, num_classes=len(names), how="mean_probability"
     )
     model = Logits(network.to(device), prepared.model.normalisation, device).eval()
-    decisions = _decisions(replace(scorer, model=model, num_images=len(store)), store, prepared)
+    decisions = _decisions(replace(scorer, model=model, paths=store.images.paths), store, prepared)
     return _effect(decisions, store.images, len(stimuli))
 
 

@@ -51,7 +51,7 @@ def corruption_effect(prepared: Prepared, scorer: Scorer, scored: Scored, seed: 
         }
         return Changed(makers, {})
 
-    found = replace(scorer, num_images=len(places)).run("corruptions", change, reference)
+    found = replace(scorer, paths=prepared.images.select(places).paths).run("corruptions", change, reference)
     before = score_of(scored.original, scored.reference)[places]
     after = np.stack([score_of(found.scores[name], reference) for name in CORRUPTIONS])
     lost = before.mean() - after.mean(axis=1)
