@@ -15,12 +15,14 @@ from longcut.evaluation.audit.effects import (
     alone_effect,
     alone_resamples,
     consistency_effect,
+    effect_of,
     paired_differences,
     removed_effect,
     score_effect,
     swap_effect,
 )
 from longcut.evaluation.audit.intervals import index_blocks, paired_interval, row_counts, simultaneous_interval
+from longcut.evaluation.audit.paired_change import unpaired_change
 from longcut.evaluation.audit.result import Effect
 from longcut.evaluation.intervals import RESAMPLES
 
@@ -192,6 +194,18 @@ def test_false_alarms_over_five_cues_are_rare(n: int) -> None:
     assert np.mean(rates) <= 0.05
 
 
+@pytest.mark.parametrize("n", [20, 100, 500])
+@pytest.mark.parametrize(("single", "double"), [(0.02, 0.0), (0.02, 0.01), (0.0, 0.05), (0.2, 0.1)])
+def test_false_alarms_over_five_changes_of_effects_are_rare(n: int, single: float, double: float) -> None:
+    shares = [double, single, 1 - 2 * single - 2 * double, single, double]
+    draws = np.random.default_rng(n).multinomial(n, shares, size=(400, 5))
+    changes = np.arange(-2.0, 3.0)
+    found = [[simultaneous_interval(np.repeat(changes, swap), 5, bound=2) for swap in pair] for pair in draws]
+    assert np.mean([any(swap.low > 0 or swap.high < 0 for swap in pair) for pair in found]) <= 0.06
+    sure = simultaneous_interval(np.repeat(changes, [0, 2, 76, 18, 4]), 5, bound=2)
+    assert sure.low > 0
+
+
 @pytest.mark.parametrize("shares", [(0.1, 0.05), (0.3, 0.1), (0.02, 0.0)])
 def test_intervals_hold_what_they_should(shares: tuple[float, float]) -> None:
     draws = np.random.default_rng(6).multinomial(300, [*shares, 1 - sum(shares)], size=400).tolist()
@@ -200,6 +214,18 @@ def test_intervals_hold_what_they_should(shares: tuple[float, float]) -> None:
     assert np.mean([found.low <= true <= found.high for found in alone]) > 0.92
     boot = [paired_interval(counted(more, less, 300), seed=i) for i, (more, less, _) in enumerate(draws)]
     assert np.mean([found.low <= true <= found.high for found in boot]) > 0.9
+
+
+@pytest.mark.parametrize("n", [20, 50, 100])
+def test_false_alarms_between_audits_of_other_images_are_rare(n: int) -> None:
+    draws = np.random.default_rng(n).multinomial(n, [0.02, 0.02, 0.96], size=(200, 2, 5))
+    made = {tuple(swap): paired_interval(counted(*swap[:2], n)) for swap in draws.reshape(-1, 3).tolist()}
+    effects = {swap: effect_of(ABOUT, "swapped", "accuracy", found) for swap, found in made.items()}
+    found = [
+        [unpaired_change(effects[tuple(a)], effects[tuple(b)], 5) for a, b in zip(*pair, strict=True)]
+        for pair in draws.tolist()
+    ]
+    assert np.mean([any(swap.low > 0 or swap.high < 0 for swap in pair) for pair in found]) <= 0.05
 
 
 def test_other_differences_have_an_interval_too() -> None:

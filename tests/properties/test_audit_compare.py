@@ -141,7 +141,8 @@ def test_pairs_make_the_interval_short(folders: list[Path]) -> None:
         assert one.change == pytest.approx(other.change)
         assert one.high - one.low < other.high - other.low
     before, after = of(unpaired, "bg_gap").before, of(unpaired, "bg_gap").after
-    half = np.hypot(after.high - after.value, before.value - before.low)
+    wider = 2.393980 / 1.959964  # normal quantiles for three swaps, and for one
+    half = wider * np.hypot(after.high - after.value, before.value - before.low)
     assert of(unpaired, "bg_gap").high == pytest.approx(after.value - before.value + half)
 
 
@@ -244,6 +245,23 @@ def test_several_are_set_against_the_first(tmp_path: Path, folders: list[Path]) 
     assert len(json.loads(format_audits(found, "json"))["headlines"]) == 2
     assert found.figures(1)["texture_gap.change"] == pytest.approx(0.15)
     assert found.figures()["texture_gap.change"] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("turned", "grows"), [(4, False), (8, True), (20, True)])
+def test_a_handful_of_turned_images_is_no_change(tmp_path: Path, turned: int, grows: bool) -> None:
+    former, later = ({"texture_other": 0.9 - part} for part in (0, turned / 100))
+    pair = [audit(tmp_path / "former", kept(former, 100)), audit(tmp_path / "later", kept(later, 100))]
+    change = of(compare_audits(pair), "texture_gap")
+    assert (change.verdict == "grew", change.low > 0) == (grows, grows)
+
+
+def test_all_later_audits_count_among_the_tests(tmp_path: Path) -> None:
+    former = audit(tmp_path / "former", kept({}, 100))
+    later = [audit(tmp_path / str(i), kept({"texture_other": 0.82}, 100)) for i in range(3)]
+    assert [change.name for change in compare_audits([former, later[0]]).grew] == ["texture_gap"]
+    found = compare_audits([former, *later])  # 8 of 100 images, of which chance turns one way all in 2 of 256 cases
+    assert found.grew == ()
+    assert of(found, "texture_gap").high > of(compare_audits([former, later[0]]), "texture_gap").high
 
 
 def test_the_guard_reads_values_and_changes(tmp_path: Path, folders: list[Path]) -> None:

@@ -1,8 +1,8 @@
 """Intervals of paired differences: one at a time by bootstrap, several at once by score tests.
 
 A bootstrap has no width where all differences are equal, and none of its tails holds for a handful of images. What a
-shortcut is named by is therefore no bootstrap: it is the score interval, which is as wide as it must be for any number
-of images, and of which McNemar's test is the part at 0.
+shortcut is named by, and by what it is said to have grown or shrunk, is therefore no bootstrap: it is the score
+interval, which is as wide as it must be for any number of images, and of which McNemar's test is the part at 0.
 """
 
 from __future__ import annotations
@@ -38,16 +38,13 @@ class Estimate:
     n: int
 
 
-def paired_interval(
-    differences: NDArray[np.floating], *, bound: float = 1.0, design: float = 1.0, seed: int = 0
-) -> Estimate:
-    """Mean of paired differences, with the 95 % interval of a percentile bootstrap.
+def paired_interval(differences: NDArray[np.floating], *, design: float = 1.0, seed: int = 0) -> Estimate:
+    """Mean of paired differences, none further than 1 from 0, with the 95 % interval of a percentile bootstrap.
 
     Where all differences are equal, resampling says nothing: the score interval stands in.
 
     Args:
         differences: `[s]`, all finite.
-        bound: no difference can be further from 0.
         design: variance of the mean over that of independent differences, at least 1; see `design_effect`.
         seed: of the resampling.
 
@@ -56,10 +53,10 @@ def paired_interval(
     """
     values = _checked(differences)
     if (values == values[0]).all():
-        return simultaneous_interval(values, 1, bound=bound)
+        return simultaneous_interval(values, 1)
     mean, means = float(values.mean()), bootstrap_means(values, np.random.default_rng(seed))
     low, high = mean + math.sqrt(design) * (np.percentile(means, [2.5, 97.5]) - mean)
-    return Estimate(mean, max(float(low), -bound), min(float(high), bound), len(values))
+    return Estimate(mean, max(float(low), -1.0), min(float(high), 1.0), len(values))
 
 
 def simultaneous_interval(

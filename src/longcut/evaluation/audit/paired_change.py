@@ -8,9 +8,10 @@ import numpy as np
 
 from longcut.evaluation.audit.design_effect import design_effect
 from longcut.evaluation.audit.effects import above_chance, alone_resamples
-from longcut.evaluation.audit.intervals import Estimate, paired_interval, simultaneous_interval
+from longcut.evaluation.audit.intervals import Estimate, simultaneous_interval
 from longcut.evaluation.audit.kept_scores import KeptScores
 from longcut.evaluation.audit.result import Effect
+from longcut.evaluation.intervals import normal_quantile
 
 _SAME = 1e-12
 
@@ -24,8 +25,13 @@ def aligned(before: KeptScores, after: KeptScores) -> tuple[KeptScores, KeptScor
     return first, second
 
 
-def paired_change(effect: str, before: KeptScores, after: KeptScores, *, seed: int = 0) -> Estimate | None:
-    """Change of an effect, with the 95 % interval of a bootstrap that draws the same images of both audits.
+def paired_change(
+    effect: str, before: KeptScores, after: KeptScores, num_tests: int = 1, *, seed: int = 0
+) -> Estimate | None:
+    """Change of an effect, image by image, with a 95 % interval that holds for a handful of changed images too.
+
+    It is the score interval of `simultaneous_interval`; of what a cue alone keeps, which is no mean over images, that
+    of a bootstrap that draws the same images of both audits, for one test whatever `num_tests` says.
 
     Only images that count in both are compared; what an image is held against may differ, as it does where each model
     is held against its own predictions.
@@ -34,6 +40,7 @@ def paired_change(effect: str, before: KeptScores, after: KeptScores, *, seed: i
         effect: name.
         before: scores of the first audit, aligned with
         after: those of the second.
+        num_tests: changes whose intervals are to hold together.
         seed: of the bootstrap.
 
     Returns:
@@ -49,7 +56,8 @@ def paired_change(effect: str, before: KeptScores, after: KeptScores, *, seed: i
         change = after.differences(recipe) - before.differences(recipe)
         lent = [kept.lenders for kept in (before, after) if recipe.kind == "swapped" and kept.lenders is not None]
         design = max((design_effect(change, lenders) for lenders in lent), default=1.0)
-        return paired_interval(change[both], bound=2, design=design, seed=seed)
+        bound = 1 if recipe.kind == "measured" else 2
+        return simultaneous_interval(change[both], num_tests, bound=bound, design=design)
     sides = [(kept.variants[recipe.first].predicted[both], kept.reference[both]) for kept in (before, after)]
     first, second = (alone_resamples(*side, seed=seed) for side in sides)
     if np.ptp(second - first) < _SAME:
@@ -59,14 +67,32 @@ def paired_change(effect: str, before: KeptScores, after: KeptScores, *, seed: i
     return Estimate(value, float(low), float(high), int(both.sum()))
 
 
-def unpaired_change(before: Effect, after: Effect) -> Estimate:
+def unpaired_change(before: Effect, after: Effect, num_tests: int = 1) -> Estimate:
     """Change of an effect that was measured on other images, with an interval from the two effects' own.
+
+    Args:
+        before: in the first audit.
+        after: in the second.
+        num_tests: changes whose intervals are to hold together.
 
     Source:
         Zou and Donner, "Construction of confidence limits about effect measures: a general approach" (Statistics in
         Medicine, 2008): the square of each side is the sum of the squares of the sides that it comes from.
     """
     change = after.value - before.value
-    low = change - math.hypot(after.value - after.low, before.high - before.value)
-    high = change + math.hypot(after.high - after.value, before.value - before.low)
+    (below_first, above_first), (below, above) = (_sides(effect, num_tests) for effect in (before, after))
+    low, high = change - math.hypot(below, above_first), change + math.hypot(above, below_first)
     return Estimate(change, low, high, min(before.n, after.n))
+
+
+def _sides(effect: Effect, num_tests: int) -> tuple[float, float]:
+    """How far an effect's interval reaches below it and above, for several tests together.
+
+    Bootstraps, which those of changes are, reach at least as far as score intervals do where no image changes.
+    """
+    one, all_tests = normal_quantile(1), normal_quantile(num_tests)
+    least = 0.0 if effect.kind == "measured" else all_tests**2 / (effect.n + all_tests**2)
+    below, above = (
+        max(all_tests / one * side, least) for side in (effect.value - effect.low, effect.high - effect.value)
+    )
+    return below, above

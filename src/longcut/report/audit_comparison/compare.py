@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Literal
 
 from longcut.evaluation.audit.guard import CHANGE, figures_of
-from longcut.evaluation.audit.intervals import Estimate
 from longcut.evaluation.audit.kept_scores import KeptScores
 from longcut.evaluation.audit.paired_change import aligned, paired_change, unpaired_change
 from longcut.evaluation.audit.result import AuditResult, Effect, Kind, Unit
@@ -31,12 +29,12 @@ class Change:
     """After minus before, on the images that count in both where it is paired."""
     low: float
     high: float
-    """95 % interval of the change."""
+    """95 % interval of the change; of a swap, one that holds together with those of all swaps that are compared."""
     n: int
     paired: bool
     """Whether the interval is from the same images of both."""
     verdict: Verdict
-    """By whether the interval leaves out 0. A swap that grew is a shortcut that did; of other kinds it says only
+    """By the side of 0 that the interval lies on. A swap that grew is a shortcut that did; of other kinds it says only
     whether the number went up."""
     cue: str
     """That is swapped; empty where the effect is of no cue that was tested as a shortcut."""
@@ -127,6 +125,7 @@ def compare_audits(folders: Sequence[Path]) -> AuditComparison:
         raise ValueError("two audits at least are compared: 'longcut compare BEFORE AFTER...'")
     audits = tuple(AuditResult.load(folder) for folder in folders)
     labels = _labels(folders)
+    num_swaps = sum(before.kind == "swapped" for later in audits[1:] for before, _ in _in_both(audits[0], later))
     changes: list[Change] = []
     notes = warned(audits, labels)
     for place in range(1, len(folders)):
@@ -134,7 +133,7 @@ def compare_audits(folders: Sequence[Path]) -> AuditComparison:
         names = (labels[0], labels[place])
         notes += [f"{names[0]} and {names[1]}: {why}, so their intervals are not paired."] * (pair is None)
         notes += differing(audits[0], audits[place], names)
-        made = _changes(place, audits[0], audits[place], pair)
+        made = _changes(place, audits[0], audits[place], pair, num_swaps)
         notes += partly([(c.title, c.n, c.before.n, c.after.n) for c in made if c.paired], names)
         changes += made
     return AuditComparison(labels, audits, tuple(changes), tuple(dict.fromkeys(notes)))
@@ -158,32 +157,22 @@ def _pair(before: Path, after: Path, first: AuditResult, second: AuditResult) ->
     return pair, ""
 
 
-def _changes(place: int, first: AuditResult, second: AuditResult, pair: _Pair | None) -> list[Change]:
-    """Of every effect that both audits measured, and measured alike."""
+def _in_both(first: AuditResult, second: AuditResult) -> list[tuple[Effect, Effect]]:
+    """Every effect that both audits measured, and measured alike."""
     later = known_effects(second)
+    pairs = [(before, later[name]) for name, before in known_effects(first).items() if name in later]
+    return [(before, after) for before, after in pairs if alike(before, after)]
+
+
+def _changes(place: int, first: AuditResult, second: AuditResult, pair: _Pair | None, num_swaps: int) -> list[Change]:
     cues = {shortcut.effect.name: shortcut.cue for shortcut in (*second.shortcuts, *first.shortcuts)}
     named = [{shortcut.effect.name for shortcut in audit.named} for audit in (first, second)]
-    num_swaps = max(1, sum(effect.kind == "swapped" for effect in known_effects(first).values()))
     found = []
-    for name, before in known_effects(first).items():
-        after = later.get(name)
-        if after is None or not alike(before, after):
-            continue
-        paired = None if pair is None else paired_change(name, *pair)
-        size = paired or unpaired_change(before, after)
-        about = (
-            paired is not None,
-            _verdict(size, num_swaps if before.kind == "swapped" else 1),
-            cues.get(name, ""),
-            (name in named[0], name in named[1]),
-        )
+    for before, after in _in_both(first, second):
+        name, num_tests = before.name, num_swaps if before.kind == "swapped" else 1
+        paired = None if pair is None else paired_change(name, *pair, num_tests)
+        size = paired or unpaired_change(before, after, num_tests)
+        verdict: Verdict = "grew" if size.low > 0 else "shrank" if size.high < 0 else "unchanged"
+        about = (paired is not None, verdict, cues.get(name, ""), (name in named[0], name in named[1]))
         found.append(Change(place, before, after, size.value, size.low, size.high, size.n, *about))
     return found
-
-
-def _verdict(size: Estimate, num_tests: int) -> Verdict:
-    """By an interval that holds for all swaps together: as much wider as a normal one would be (Bonferroni)."""
-    wider = NormalDist().inv_cdf(1 - 0.025 / num_tests) / NormalDist().inv_cdf(0.975)
-    if size.value - wider * (size.value - size.low) > 0:
-        return "grew"
-    return "shrank" if size.value + wider * (size.high - size.value) < 0 else "unchanged"

@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
 """Tables, and the kinds of effects in each."""
 READING = (
     "In percent, changes in points.",
-    "Each interval is of one change by itself; a shortcut grew or shrank where that holds for all of them together.",
+    "Intervals of shortcuts hold for all of them together, others each by itself. What grew or shrank leaves out 0.",
     "More is lost where a model uses more of what is taken away, or has more to lose: by itself that is no shortcut.",
 )
 UNPAIRED = "A star (*) marks what is not compared image by image."
