@@ -119,6 +119,16 @@ def test_the_gap_s_interval_knows_the_pairs() -> None:
     assert apart.high - apart.low > 0.3
 
 
+@pytest.mark.parametrize(("turned", "certain"), [(4, False), (5, False), (6, True)])
+def test_a_gap_of_a_handful_of_images_is_not_certain(turned: int, certain: bool) -> None:
+    """McNemar's exact test of all of a few pairs turned one way has p = 2 / 2 ** turned."""
+    more, fewer = shares(90, 100), shares(90 - turned, 100)
+    lost, gained = background_gap(more, fewer), background_gap(fewer, more)
+    assert (lost.low > 0, gained.high < 0) == (certain, certain)
+    assert lost.low >= 0
+    assert lost.high > lost.value > gained.value > gained.low
+
+
 def test_a_gap_of_equal_differences_is_not_certain() -> None:
     """Tango's score test, solved for its ends by hand where no pair differs, and where every pair does."""
     none, all_right = shares(0, 20), shares(20, 20)

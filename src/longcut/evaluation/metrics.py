@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from longcut.evaluation.audit.intervals import paired_interval
+from longcut.evaluation.audit.intervals import differ, paired_interval
 from longcut.evaluation.intervals import bootstrap_means, wilson
 
 COSINES = (-1.0, 1.0)
@@ -78,7 +78,9 @@ def _ends_of_equal(value: float, n: int, bounds: tuple[float, float]) -> tuple[f
 
 
 def background_gap(same: NDArray[np.bool_], rand: NDArray[np.bool_], *, seed: int = 0) -> Measure:
-    """BG-Gap: accuracy on Mixed-Same minus accuracy on Mixed-Rand, with `paired_interval`.
+    """BG-Gap: accuracy on Mixed-Same minus accuracy on Mixed-Rand, with the bootstrap of `paired_interval`.
+
+    It is kept from leaving out 0 where McNemar's exact test does not, as the bootstrap of a handful of changes would.
 
     Args:
         same: `[s]` whether each foreground is recognised on a background of its own class.
@@ -90,7 +92,10 @@ def background_gap(same: NDArray[np.bool_], rand: NDArray[np.bool_], *, seed: in
     """
     differences = same.astype(np.float64) - rand.astype(np.float64)
     found = paired_interval(differences, seed=seed)
-    return Measure(float(differences.sum()), found.n, found.low, found.high)
+    low, high = found.low, found.high
+    if not differ(int((differences > 0).sum()), int((differences < 0).sum())):
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Measure(float(differences.sum()), found.n, low, high)
 
 
 def decision_consistency(first: NDArray[np.int64], second: NDArray[np.int64]) -> Measure:

@@ -88,7 +88,8 @@ def unpaired_change(before: Effect, after: Effect, num_tests: int = 1) -> Estima
 def _sides(effect: Effect, num_tests: int) -> tuple[float, float]:
     """How far an effect's interval reaches below it and above, for several tests together.
 
-    Bootstraps, which those of changes are, reach at least as far as score intervals do where no image changes.
+    An effect of a change has a bootstrap, too narrow for a handful of images: each side of it counts as that of the
+    score interval of images none of which changes, at least.
     """
     one, all_tests = normal_quantile(1), normal_quantile(num_tests)
     least = 0.0 if effect.kind == "measured" else all_tests**2 / (effect.n + all_tests**2)
