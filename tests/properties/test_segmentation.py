@@ -284,6 +284,18 @@ def test_segmenting_with_a_network(model: Path, tmp_path: Path) -> None:
         segment(images, tmp_path / "masks", method="isnet", model=model, workers=1)
 
 
+def test_a_network_goes_on_where_the_images_have_boxes(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = folder(tmp_path / "images", 3)
+    rows = segment(images, tmp_path / "masks", method="onnx", model=model, workers=1)
+    assert [(row.verdict, row.box) for row in rows] == [("ok", None)] * 3
+    monkeypatch.setattr(segmentation, "_segment_one", None)
+    assert segment(images, tmp_path / "masks", method="onnx", model=model, workers=1) == rows
+    moved = replace(images, boxes=images.boxes + 1)
+    assert segment(moved, tmp_path / "masks", method="onnx", model=model, workers=1) == rows
+
+
 def test_wrong_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = folder(tmp_path / "images", 2)
     (tmp_path / "u2net.onnx").write_bytes(b"no model")

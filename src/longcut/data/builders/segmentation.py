@@ -6,7 +6,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +99,7 @@ def segment(
         OSError: the destination cannot be written.
     """
     destination = Path(destination)
+    images = images if model is None else replace(images, boxes=None)
     job = _job(images, destination, method, model, seed)
     check_distinct(images, functools.partial(mask_path, Path()), "mask")
     with building(destination, _settings(job, images), what="masks"):
@@ -183,7 +184,6 @@ def _segment_one(job: _Job, item: tuple[str, tuple[float, float, float, float] |
     except ImageError as error:
         return MaskRow(path, "unreadable", 0.0, box, str(error))
     if job.model is not None and job.preset is not None:
-        box = None
         mask, verdict = _judge(saliency_mask(image, job.model, job.preset))
     else:
         mask, verdict = grabcut_mask(image, box, seed=keyed_seed(path, job.seed))
