@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -238,6 +239,15 @@ def test_a_sound_method_passes_and_generators_are_left_alone(sound: type[Method]
 def test_a_broken_method_is_told_what_it_breaks(broken: type[Method]) -> None:
     with pytest.raises(ContractError, match=f"{broken.__name__} breaks the contract, {BROKEN[broken]}: ."):
         check_method(broken, made_batch(), num_classes=CLASSES, lr=1e-2)
+
+
+def test_a_batch_tells_of_each_field_whence_it_comes() -> None:
+    bare = Batch(images=torch.zeros(2, 3, 4, 4), targets=torch.zeros(2).long(), indices=torch.arange(2))
+    for field in {field.name for field in fields(Batch)} - {"images", "targets", "indices"}:
+        with pytest.raises(ValueError, match=rf"Sound needs batches with {field} \({field}: ."):
+            bare.require({field}, "Sound")
+    with pytest.raises(ValueError, match="Sound needs colours, masks, which no batch has: there are amplified, "):
+        bare.require({"masks", "bias", "colours"}, "Sound")
 
 
 def test_a_resume_that_differs_is_told() -> None:

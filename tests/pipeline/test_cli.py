@@ -15,6 +15,7 @@ from made_images import write_images, write_masks
 
 from longcut import __version__
 from longcut.engine.checkpoint import load_checkpoint
+from longcut.methods import ERM
 from longcut.recipes.sweep import Grid
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -116,6 +117,18 @@ def test_a_stranger_s_method_is_named_by_its_place(tmp_path: Path, data: Path, l
     assert longcut("train", "longcut.methods.erm:ERM", "--data", data, "--out", tmp_path / "run", *SMALL).code == 0
     told = longcut("evaluate", tmp_path / "run", "--data", data)
     assert told.code == 0, told
+
+
+def test_a_method_that_needs_what_no_batch_has_is_refused_at_once(
+    tmp_path: Path, data: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ERM, "needs", frozenset({"masks"}))
+    masks = write_masks(tmp_path / "masks", count=4)
+    name = "longcut.methods.erm:ERM"
+    told = longcut("train", name, "--data", data, "--masks", masks, "--out", tmp_path / "run", *SMALL)
+    assert told.code == 2, told
+    assert "ERM needs masks, which no batch has: there are amplified, background_targets, bias" in told.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_come_from_a_file(tmp_path: Path, data: Path, run: Path, longcut: Longcut) -> None:

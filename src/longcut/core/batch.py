@@ -26,8 +26,6 @@ class Batch:
     """Position of each sample in its dataset."""
     bias: Int[Tensor, " b"] | None = None
     """The spurious attribute."""
-    masks: Float[Tensor, "b 1 h w"] | None = None
-    """Foreground masks in [0, 1], cut out as the images are."""
     composites: Float[Tensor, "b c h w"] | None = None
     """Each image's foreground on the background of an image of another class, augmented by a draw of its own."""
     background_targets: Int[Tensor, " b"] | None = None
@@ -55,19 +53,32 @@ class Batch:
         """Check that optional fields are there.
 
         Raises:
-            ValueError: names each missing field, who needs it and where it comes from.
+            ValueError: names each missing field, who needs it and where it comes from; or a name is that of none.
         """
+        check_fields(names, by)
         missing = sorted(name for name in names if getattr(self, name) is None)
         if missing:
             hints = "; ".join(f"{name}: {_SOURCES[name]}" for name in missing)
             raise ValueError(f"{by} needs batches with {', '.join(missing)} ({hints})")
 
 
+def check_fields(names: Collection[str], by: str) -> None:
+    """Check that batches can have optional fields of these names.
+
+    Raises:
+        ValueError: names each that is none, who needs it and what there is.
+    """
+    unknown = sorted(set(names) - set(_SOURCES))
+    if unknown:
+        raise ValueError(
+            f"{by} needs {', '.join(unknown)}, which no batch has: there are {', '.join(sorted(_SOURCES))}"
+        )
+
+
 _SOURCES = {
     "bias": "data whose bias is labelled, such as a CSV with a `bias` column",
-    "masks": "masks beside the images, made with 'longcut data segment'",
     "composites": "masks beside the images, made with 'longcut data segment'",
-    "background_targets": "masks beside the images, made with 'longcut data segment'",
+    "background_targets": "they come with composites, where `needs` names these too",
     "views": "a loader that draws several views",
     "non_semantic": "a loader that makes non-semantic negatives",
     "amplified": "the sets that a bias ensemble tells apart",

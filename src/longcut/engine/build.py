@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from longcut.backbones import create_backbone, load_weights
 from longcut.core import Method
+from longcut.core.batch import check_fields
 from longcut.data.augmentation import Augmentation
 from longcut.data.batches import Patches
 from longcut.data.loader import Normalisation
@@ -62,7 +63,8 @@ def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True)
         with_weights: False where a checkpoint's weights will replace them anyway.
 
     Raises:
-        SettingsError: a hyper-parameter that the method refuses, or images of a size that a backbone cannot take.
+        SettingsError: a hyper-parameter that the method refuses, a field in its `needs` that no batch has, or images
+            of a size that a backbone cannot take.
         ValueError: an unknown backbone, or weights that do not fit it.
     """
     method_class = find_method(settings.method)
@@ -77,6 +79,7 @@ def build_method(settings: Settings, facts: Facts, *, with_weights: bool = True)
     known = {name: value for name, value in facts.to_dict().items() if name in signature}
     try:
         method = method_class(*backbones, **known, **_plain(settings.hyper_parameters))
+        check_fields(method.needs, method_class.__name__)
     except ValueError as error:
         raise SettingsError(f"method.{settings.method}: {error}") from None
     return method.to(memory_format=torch.channels_last), about
