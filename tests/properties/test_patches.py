@@ -66,18 +66,16 @@ frames = st.tuples(st.integers(1, 3), st.integers(6, 40), st.integers(6, 40), st
 
 
 @settings(max_examples=80, deadline=None)
-@given(frames, st.integers(1, 6), st.integers(0, 6), st.booleans())
-def test_cells_are_patches_cell_by_cell(
-    frame: tuple[int, int, int, int, bool], low: int, more: int, per_sample: bool
-) -> None:
+@given(frames, st.integers(1, 6), st.integers(0, 6))
+def test_cells_are_patches_cell_by_cell(frame: tuple[int, int, int, int, bool], low: int, more: int) -> None:
     b, height, width, seed, overlap = frame
     high = min(low + more, height, width)
     low = min(low, high)
     images, uniforms = coded(b, height, width), draws(b, height, width, low, seed)
-    found = tile_patches(images, uniforms, (low, high), overlap=overlap, per_sample=per_sample)
+    found = tile_patches(images, uniforms, (low, high), overlap=overlap)
     ys, xs = origins(images, found)
     for i, row in enumerate(uniforms.numpy()):
-        side = low + int((row if per_sample else uniforms[0].numpy())[0] * (high - low + 1))
+        side = low + int(row[0] * (high - low + 1))
         places = places_by_loops(row, side, height, width, overlap)
         for y in range(height):
             for x in range(width):
@@ -92,7 +90,7 @@ def test_the_gather_equals_the_copies(frame: tuple[int, int, int, int, bool], lo
     high = min(low + more, height, width)
     low = min(low, high)
     images, uniforms = coded(b, height, width), draws(b, height, width, low, seed)
-    expected = tile_patches(images, uniforms, (low, high), overlap=overlap, per_sample=True)
+    expected = tile_patches(images, uniforms, (low, high), overlap=overlap)
     sides = low + (uniforms[:, :1] * (high - low + 1)).long()
     starts = _starts(uniforms[:, 1:], sides, height, width, overlap=overlap)
     for format in (torch.contiguous_format, torch.channels_last):
@@ -119,14 +117,14 @@ def test_strided_views_in_and_out() -> None:
     whole = torch.randint(0, 256, (3, 24, 30, 4), dtype=torch.uint8, generator=seeded())
     images = whole[..., :3].permute(0, 3, 1, 2)
     uniforms = draws(3, 24, 30, 3)
-    expected = tile_patches(images.contiguous(), uniforms, (3, 7), overlap=True, per_sample=True)
+    expected = tile_patches(images.contiguous(), uniforms, (3, 7), overlap=True)
     room = torch.zeros(3, 2, 24, 30, 3, dtype=torch.uint8)
-    back = tile_patches(images, uniforms, (3, 7), overlap=True, per_sample=True, out=room[:, 1].permute(0, 3, 1, 2))
+    back = tile_patches(images, uniforms, (3, 7), overlap=True, out=room[:, 1].permute(0, 3, 1, 2))
     assert torch.equal(back, expected)
     assert torch.equal(room[:, 1].permute(0, 3, 1, 2), expected)
     assert not room[:, 0].any()
     last = images.contiguous(memory_format=torch.channels_last)
-    tile_patches(last, uniforms, (3, 7), overlap=True, per_sample=True, out=room[:, 0].permute(0, 3, 1, 2))
+    tile_patches(last, uniforms, (3, 7), overlap=True, out=room[:, 0].permute(0, 3, 1, 2))
     assert torch.equal(room[:, 0], room[:, 1])
 
 
@@ -221,7 +219,8 @@ def test_draws_come_from_the_generator_alone() -> None:
     default = patch_negatives(images)
     torch.manual_seed(8)
     assert torch.equal(default, patch_negatives(images))
-    assert len(patch_negatives(images[:0])) == 0
+    for per_sample in (True, False):
+        assert len(patch_negatives(images[:0], per_sample=per_sample)) == 0
 
 
 def test_no_gradient_flows() -> None:

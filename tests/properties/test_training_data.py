@@ -193,15 +193,25 @@ def test_patches_of_the_query_or_of_the_image(source: str, overlap: bool, per_sa
     shown = batch["images"] if source == "query" else torch.from_numpy(whole)
     count = num_patch_uniforms(8, 8, 2)
     uniforms = keyed_uniforms(3, 1, EVERYONE, Stream.NON_SEMANTIC, 2 * count).reshape(SAMPLES, 2, count)
+    if not per_sample:
+        uniforms[:, :, 0] = uniforms[0, :, 0]
     for number in range(2):
         expected = tile_patches(
             shown.permute(0, 3, 1, 2),
             torch.from_numpy(uniforms[:, number].copy()),
             (2, 4),
             overlap=overlap,
-            per_sample=per_sample,
         )
         assert torch.equal(batch["non_semantic"][:, number], expected.permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("per_sample", [True, False])
+def test_patches_do_not_depend_on_how_a_set_is_cut(per_sample: bool) -> None:
+    patches = Patches(size_range=(28, 140), per_sample=per_sample)
+    data = made_data(Parts(non_semantic="patch", num_non_semantic=2), patches=patches)
+    whole = data[1, EVERYONE]["non_semantic"]
+    for part in (EVERYONE[::-1].copy(), EVERYONE[3:5], EVERYONE[-1:]):
+        assert torch.equal(data[1, part]["non_semantic"], whole[torch.from_numpy(part)])
 
 
 def test_sides_as_they_are_given() -> None:

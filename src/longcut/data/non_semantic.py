@@ -27,7 +27,7 @@ class Patches:
     Attributes:
         size_range: smallest and largest side of a patch, pixels of a picture of 224.
         overlap: whether the places that patches come from may overlap.
-        per_sample: a side for each image, rather than the first one's for its whole batch.
+        per_sample: a side for each image, rather than one for all images of an epoch.
         scale_sizes: sides are scaled with the picture; else taken as they are.
         source: what is cut up: the query with its augmentation (the code of Ge et al.), or the centre of the image
             as it is (their paper).
@@ -68,18 +68,26 @@ class PatchNegatives:
     def __call__(self, epoch: int, indices: NDArray[np.int64], query: Query) -> NDArray[np.uint8]:
         """`count` negatives for each image."""
         shown = _channels_first(query.images if self._patches.source == "query" else self._centres(indices))
-        uniforms = self._pictures.uniforms(epoch, indices, Stream.NON_SEMANTIC, self._count * self._width)
+        uniforms = self._uniforms(epoch, indices)
         out = self._pictures.empty(len(indices), self._count)
-        for number, drawn in enumerate(np.split(uniforms, self._count, axis=1)):
+        for number in range(self._count):
             tile_patches(
                 shown,
-                torch.from_numpy(drawn),
+                torch.from_numpy(uniforms[:, number]),
                 self._sides,
                 overlap=self._patches.overlap,
-                per_sample=self._patches.per_sample,
                 out=_channels_first(out[:, number]),
             )
         return out
+
+    def _uniforms(self, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`[b, v, k]`, whatever else is in the batch: a side that all share is that of the set's first image."""
+        keys = indices if self._patches.per_sample else np.append(indices, 0)
+        drawn = self._pictures.uniforms(epoch, keys, Stream.NON_SEMANTIC, self._count * self._width)
+        drawn = drawn.reshape(-1, self._count, self._width)
+        if not self._patches.per_sample:
+            drawn[:, :, 0] = drawn[-1, :, 0]
+        return drawn[: len(indices)]
 
     def _centres(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         store, side = self._pictures.store, self._pictures.augmentation.size

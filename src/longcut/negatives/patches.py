@@ -54,7 +54,9 @@ def patch_negatives(
     device = images.device if generator is None else generator.device
     count = num_patch_uniforms(height, width, low)
     uniforms = torch.rand(len(images), count, generator=generator, device=device, dtype=torch.float64)
-    return tile_patches(images, uniforms.to(images.device), (low, high), overlap=overlap, per_sample=per_sample)
+    if not per_sample:
+        uniforms[1:, 0] = uniforms[:1, 0]
+    return tile_patches(images, uniforms.to(images.device), (low, high), overlap=overlap)
 
 
 def patch_sizes(size_range: tuple[int, int], height: int, width: int, *, scale: bool) -> tuple[int, int]:
@@ -81,22 +83,19 @@ def tile_patches(
     sides: tuple[int, int],
     *,
     overlap: bool,
-    per_sample: bool,
     out: Shaped[Tensor, "b c h w"] | None = None,
 ) -> Shaped[Tensor, "b c h w"]:
     """Patch negatives from given draws: the same on every device.
 
     Args:
         images: as in `patch_negatives`.
-        uniforms: in [0, 1), float64, `num_patch_uniforms` for each image.
+        uniforms: in [0, 1), float64, `num_patch_uniforms` for each image, of which the first gives its side.
         sides: smallest and largest side, pixels.
         overlap: as in `patch_negatives`.
-        per_sample: as in `patch_negatives`; without it the first image's side is everyone's.
         out: to write into, of the images' type and shape; new where None.
     """
     low, high = sides
-    first = uniforms[:, :1] if per_sample else uniforms[:1, :1].expand(len(images), 1)
-    drawn = low + (first * (high - low + 1)).long()
+    drawn = low + (uniforms[:, :1] * (high - low + 1)).long()
     starts = _starts(uniforms[:, 1:], drawn, *images.shape[2:], overlap=overlap)
     out = torch.empty_like(images) if out is None else out
     copy = _copy_windows if images.device.type == "cpu" else _gather_pixels
