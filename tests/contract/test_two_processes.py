@@ -83,10 +83,12 @@ def without_batch_norm(method: Method) -> Method:
     return method
 
 
+MOCHI = {"hard_negatives": "mochi", "num_hardest": 5, "num_mixed": 6, "num_query_mixed": 3, "mixing_start": 0.0}
 SELF_SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "moco": ("moco", {"capacity": 19, "momentum": 0.9, "final_momentum": 1.0}),
     "moco_symmetric": ("moco", {"capacity": 19, "momentum": 0.9, "symmetric": True, "non_semantic": "patch"}),
     "moco_unshuffled": ("moco", {"capacity": 19, "shuffle_batch_norm": False, "hard_negatives": "debiased"}),
+    "moco_mochi": ("moco", {"capacity": 19, "shuffle_batch_norm": False, **MOCHI}),
     "simclr": ("simclr", {}),
     "simclr_patch": ("simclr", {"non_semantic": "patch", "hard_negatives": "hard"}),
     "byol": ("byol", {"hidden": 16, "dim": 8, "non_semantic": "patch"}),

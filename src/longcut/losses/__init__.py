@@ -3,7 +3,13 @@
 from longcut.losses.bootstrap import bootstrap
 from longcut.losses.contrast import contrast, contrast_with, cosine, info_nce, supervised_contrast
 from longcut.losses.entanglement import disentangling, entangling
-from longcut.losses.hard_negatives import debiased_mass, hard_mass, mix_hard_negatives, modified_contrast
+from longcut.losses.hard_negatives import (
+    debiased_mass,
+    hard_mass,
+    mix_drawn_negatives,
+    mix_hard_negatives,
+    modified_contrast,
+)
 from longcut.losses.hsic import hsic
 from longcut.losses.mass import bank_mass, log_mass
 from longcut.losses.projection import project_out
@@ -23,6 +29,7 @@ __all__ = [
     "hsic",
     "info_nce",
     "log_mass",
+    "mix_drawn_negatives",
     "mix_hard_negatives",
     "modified_contrast",
     "project_out",

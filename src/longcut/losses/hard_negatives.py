@@ -151,14 +151,40 @@ def mix_hard_negatives(
     Source:
         Kalantidis et al., "Hard negative mixing for contrastive learning" (NeurIPS 2020), sections 4.1 and 4.2.
     """
+    size = 3, len(queries), num_mixed + num_query_mixed
+    dtype = torch.promote_types(queries.dtype, torch.float32)
+    uniforms = torch.rand(size, generator=generator, device=queries.device, dtype=dtype)
+    return mix_drawn_negatives(queries, bank, similarities, uniforms, num_hardest=num_hardest, num_mixed=num_mixed)
+
+
+def mix_drawn_negatives(
+    queries: Float[Tensor, "b d"],
+    bank: Float[Tensor, "k d"],
+    similarities: Float[Tensor, "b k"],
+    uniforms: Float[Tensor, "3 b m"],
+    *,
+    num_hardest: int,
+    num_mixed: int,
+) -> Float[Tensor, "b m"]:
+    """`mix_hard_negatives` from given draws: a process passes its rows of those for the global batch.
+
+    Args:
+        queries: as there.
+        bank: as there.
+        similarities: as there.
+        uniforms: in [0, 1), float64 where the queries are and float32 else: what chooses i and j, and the share.
+        num_hardest: as there.
+        num_mixed: how many of the `m` are mixed of two negatives; the others are mixed of the query and one.
+
+    Returns:
+        As there.
+    """
     with torch.autocast(queries.device.type, enabled=False):
         units = functional.normalize(at_least_float32(queries), dim=1)
         with torch.no_grad():
             bank = bank.to(units.dtype)
-            size = 3, len(units), num_mixed + num_query_mixed
-            drawn = torch.rand(size, generator=generator, device=units.device, dtype=units.dtype)
-            first, second = _draw_hardest(similarities, num_hardest, drawn[:2])
-            share = drawn[2, :, :, None]
+            first, second = _draw_hardest(similarities, num_hardest, uniforms[:2])
+            share = uniforms[2, :, :, None]
             synthetic = bank[second]
             synthetic[:, :num_mixed].lerp_(bank[first[:, :num_mixed]], share[:, :num_mixed])
             synthetic[:, num_mixed:].lerp_(units[:, None], share[:, num_mixed:] / 2)

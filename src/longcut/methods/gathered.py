@@ -14,9 +14,9 @@ from longcut.core.distributed import gather, rank, world_size
 from longcut.losses.mass import at_least_float32
 
 
-def own_rows(tensor: Tensor) -> Tensor:
-    """This process's rows of what was gathered from all."""
-    return tensor.chunk(world_size())[rank()]
+def own_rows(tensor: Tensor, *, dim: int = 0) -> Tensor:
+    """This process's rows of what was gathered from all, or is the same on all."""
+    return tensor.chunk(world_size(), dim)[rank()]
 
 
 def gather_with_gradient(tensor: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from longcut.core import Batch, Method
 from longcut.core.distributed import gather, world_size
 from longcut.core.features import feature_dim
 from longcut.core.method import NonSemantic
-from longcut.losses import bank_mass, contrast_with, cosine, log_mass, mix_hard_negatives
+from longcut.losses import bank_mass, contrast_with, cosine, log_mass, mix_drawn_negatives
+from longcut.losses.mass import at_least_float32
 from longcut.methods.checks import check_counts, check_shares
 from longcut.methods.gathered import own_rows
 from longcut.methods.hard_negatives import Weighing
@@ -182,13 +183,15 @@ class MoCo(Method):
 
     def _mixed_mass(self, queries: Tensor, similarities: Tensor) -> Tensor:
         """Log mass of MoCHi's synthetic negatives; no mass before they join."""
-        mixed = mix_hard_negatives(
+        size = 3, world_size() * len(queries), self.num_mixed + self.num_query_mixed
+        drawn = torch.rand(size, device=queries.device, dtype=at_least_float32(queries).dtype)
+        mixed = mix_drawn_negatives(
             queries,
             self.queue.embeddings,
             similarities,
+            own_rows(drawn, dim=1),
             num_hardest=self.num_hardest,
             num_mixed=self.num_mixed,
-            num_query_mixed=self.num_query_mixed,
         )
         mass = log_mass(mixed, temperature=self.temperature)
         return mass.where(self.key.progress() >= self.mixing_start, -torch.inf)
