@@ -28,6 +28,7 @@ from longcut.engine.settings import resolve
 from longcut.evaluation.foreign.models import BackboneClassifier
 from longcut.evaluation.models import RANDOM, ImageNetClassifier
 from longcut.evaluation.results import weights_hash
+from longcut.methods import ERM
 from longcut.recipes.exporting.about import About, Inputs, Origin
 from longcut.recipes.given_predictions import prediction_classes, read_predictions
 from longcut.recipes.models import Model, kept_selections, open_model
@@ -205,10 +206,10 @@ def test_wrappers_are_taken_off(nested: str, prefix: str, tmp_path: Path) -> Non
     assert opened(file, arch="test_resnet").subject.weights_hash == weights_hash(expected)
 
 
-def test_the_weights_of_a_run_s_method_fit_its_backbone(tmp_path: Path) -> None:
-    method = BackboneClassifier(create_backbone("test_resnet"), 3)
-    torch.save({"method": method.state_dict()}, tmp_path / "net.pt")
-    model = opened(tmp_path / "net.pt", arch="test_resnet")
+def test_a_run_s_checkpoint_fits_its_backbone(tmp_path: Path) -> None:
+    method = ERM(create_backbone("test_resnet"), num_classes=3)
+    save_checkpoint(tmp_path / "checkpoint.pt", method, step=1, about={})
+    model = opened(tmp_path / "checkpoint.pt", arch="test_resnet")
     assert model.subject.weights_hash == weights_hash(method)
     assert logits_of(model, torch.randn(2, 3, 32, 32)).shape == (2, 3)
 

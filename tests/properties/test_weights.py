@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from longcut.backbones import create_backbone, load_weights
+from longcut.core import Method
+from longcut.engine.checkpoint import save_checkpoint
+from longcut.methods import ERM, MoCo
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def test_safetensors(backbone: nn.Module, weights: dict[str, Tensor], tmp_path: 
 
 
 @pytest.mark.parametrize("suffix", ["pt", "pth"])
-@pytest.mark.parametrize("wrap", ["", "state_dict", "model", "method"])
+@pytest.mark.parametrize("wrap", ["", "state_dict", "model"])
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
 def test_checkpoints_are_unwrapped(
     backbone: nn.Module, weights: dict[str, Tensor], tmp_path: Path, suffix: str, wrap: str, prefix: str
@@ -55,6 +59,20 @@ def test_checkpoints_are_unwrapped(
     torch.save({wrap: content, "epoch": 3} if wrap else content, path)
     load(backbone, path)
     assert holds(backbone, weights)
+
+
+def moco() -> Method:
+    return MoCo(create_backbone("resnet20"), num_classes=3, num_steps=4, capacity=8, dim=4)
+
+
+@pytest.mark.parametrize("make", [lambda: ERM(create_backbone("resnet20"), num_classes=3), moco], ids=["erm", "moco"])
+def test_a_run_s_checkpoint_gives_its_backbone(backbone: nn.Module, tmp_path: Path, make: Callable[[], Method]) -> None:
+    method = make()
+    method.encode(torch.randn(4, 3, 32, 32))  # BatchNorm's statistics are no parameters
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+    save_checkpoint(tmp_path / "checkpoint.pt", method, step=1, about={"classes": ["a"]}, optimizer=optimizer)
+    assert load(backbone, tmp_path / "checkpoint.pt").startswith("checkpoint.pt (sha256:")
+    assert holds(backbone, method.backbone.state_dict())
 
 
 def test_a_method_beside_its_backbone_is_left_behind(
@@ -149,7 +167,9 @@ def test_a_whole_network_is_refused(backbone: nn.Module, tmp_path: Path) -> None
         load(backbone, tmp_path / "net.pt")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}, {"state_dict": {"a": "text"}}])
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"epoch": 3}, {}, {"state_dict": {"a": "text"}}, {"parameters": {}, "ranks": []}]
+)
 def test_a_file_without_a_state_dict_is_refused(backbone: nn.Module, tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "net.pt")
     with pytest.raises(ValueError, match="holds no state dict"):

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".tar", ".ckpt")
-NESTED = ("state_dict", "model", "method")
-"""Where checkpoints keep the weights, outermost first."""
+NESTED = ("state_dict", "model")
+"""Where checkpoints of others keep the weights, outermost first."""
 _SHOWN = 3
 
 
@@ -61,9 +61,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def state_dict_in(content: Any, path: Path) -> dict[str, Tensor]:
     """The state dict in what `read_weights` read, also where it is nested in a checkpoint.
 
+    Of a checkpoint of longcut's it is that of the method, with the buffers of the first process.
+
     Raises:
         ValueError: there is none.
     """
+    match content:
+        case {"parameters": Mapping() as parameters, "ranks": [{"buffers": Mapping() as buffers}, *_]}:
+            content = {**parameters, **buffers}
     for key in NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

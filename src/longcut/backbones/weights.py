@@ -27,8 +27,8 @@ def load_weights(backbone: nn.Module, source: str, *, timm_name: str) -> str:
     Args:
         backbone: a network of `create_backbone`.
         source: `none`; a local `.safetensors` file, or a `.pt`/`.pth` file with timm's or torchvision's names, also
-            nested under `state_dict` or `model` and behind `module.` or `backbone.`; or weights of timm's by name
-            (`resnet50.a1_in1k`), which are downloaded.
+            nested under `state_dict` or `model` and behind `module.` or `backbone.`; a run's checkpoint, of which the
+            method's backbone is taken; or weights of timm's by name (`resnet50.a1_in1k`), which are downloaded.
         timm_name: the name that the backbone was created by.
 
     Returns:

@@ -76,7 +76,7 @@ def network_from_file(
 
     Args:
         file: `.safetensors`, or `.pt`/`.pth` of weights alone, also nested under `state_dict` or `model` and behind
-            `module.` or `model.`.
+            `module.` or `model.`; or a checkpoint of a run whose method is a backbone and a head.
         arch: `torchvision:NAME`, a name of timm's, or one of our backbones.
         image_size: of the images.
         backbone: of a file with `backbone.` and `head.`, which is what a run's method has: arguments of
