@@ -58,11 +58,32 @@ def test_the_amplitude_becomes_the_style_s() -> None:
     np.testing.assert_allclose(abs(found), abs(np.fft.rfft2(style, axes=(0, 1))), atol=1e-9)
 
 
-def test_a_content_without_phase_takes_it_as_zero() -> None:
-    _, style = pictures(8, 8)
-    found = mix_amplitude(np.zeros((8, 8, 3)), style / 255)
-    expected = np.fft.ifft2(abs(np.fft.fft2(style / 255, axes=(0, 1))), axes=(0, 1)).real
-    np.testing.assert_allclose(found, expected.clip(0, 1), atol=1e-12)
+def with_phase(phase: NDArray[np.float64], style: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The image `[h, w, c]` of a phase `[h, w]` and the style's amplitude, in 0 to 255."""
+    amplitude = abs(np.fft.fft2(style.astype(np.float64), axes=(0, 1)))
+    found: NDArray[np.float64] = np.fft.ifft2(amplitude * np.exp(1j * phase[..., None]), axes=(0, 1)).real
+    return found.clip(0, 255)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (97, 101), (224, 224), (223, 227)])
+@pytest.mark.parametrize("value", [0, 1, 137, 255])
+def test_a_plain_content_takes_its_phase_as_zero(size: tuple[int, int], value: int) -> None:
+    _, style = pictures(*size)
+    content, expected = np.full_like(style, value), with_phase(np.zeros(size), style)
+    assert abs(mix_amplitude(content, style) - expected).max() < 0.5 + 1e-3
+    for kind, within in ((np.float32, 1e-5), (np.float64, 1e-12)):
+        found = mix_amplitude((content / 255).astype(kind), (style / 255).astype(kind))
+        np.testing.assert_allclose(found, expected / 255, atol=within)
+
+
+@pytest.mark.parametrize("size", [(97, 101), (224, 224)])
+def test_a_content_of_stripes_has_a_phase_across_them_alone(size: tuple[int, int]) -> None:
+    _, style = pictures(*size)
+    line = np.random.default_rng(2).integers(0, 256, size[1], np.uint8)
+    content = np.broadcast_to(line[None, :, None], style.shape)
+    phase = np.zeros(size)
+    phase[0] = np.angle(np.fft.fft(line))
+    assert abs(mix_amplitude(content, style) - with_phase(phase, style)).max() < 0.5 + 1e-2
 
 
 def test_a_batch_is_its_images() -> None:
