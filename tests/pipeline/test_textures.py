@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Longcut, Refused
+from command_line import SMALL, Longcut, Refused
 from made_images import CLASSES, write_images
 
 from longcut.core.seeding import Stream, keyed_uniforms
@@ -68,6 +68,21 @@ def test_any_number_of_processes_gives_the_same_bytes(mode: str, tmp_path: Path,
     assert set(made) == expected | {"textures.csv", "textures.jpg", "build.json"}
     assert {read_image(tmp_path / "by 1" / name).shape for name in expected} == {(32, 32, 3)}
     assert len({made[name] for name in expected}) == 6
+
+
+@pytest.mark.usefixtures("one_process")
+def test_rows_of_an_array_have_a_texture_each(tmp_path: Path, quick: list[int], longcut: Longcut) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    np.save(data / "train.npy", np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3), np.uint8))
+    rows = [f"train.npy#{i},{CLASSES[i % 2]}" for i in range(6)]
+    (data / "images.csv").write_text("\n".join(["path,target", *rows]))
+    made = build_textures(read_images(data), out, size=32, workers=1)
+    assert [(row.image, row.file) for row in made] == [(f"train.npy#{i}", f"train/{i}.png") for i in range(6)]
+    assert len({(out / row.file).read_bytes() for row in made}) == 6
+    words = ["hidden=16", "dim=8", "capacity=10", *SMALL]
+    told = longcut("train", "moco_texture_small", "--data", data, "--textures", out, "--out", tmp_path / "run", *words)
+    assert told.code == 0, told
 
 
 def test_a_texture_is_made_of_its_image(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longcut.data.image_set import ImageSet, mask_path, read_images, splits_of
+from longcut.data.image_set import ImageSet, mask_path, read_images, splits_of, texture_path
 
 
 def fill(root: Path, *files: str) -> Path:
@@ -166,7 +166,13 @@ def test_masks_mirror_the_tree(tmp_path: Path) -> None:
     images = read_images(tmp_path / "images", masks=tmp_path / "masks")
     assert images.masks == tuple(tmp_path / "masks" / name for name in ("a/1.png", "a/two.dots.png", "b/3.png"))
     assert images.usable_masks().tolist() == [True, False, True]
-    assert mask_path(Path("m"), "x/y.z.png") == Path("m/x/y.z.png")
+    for path, mirrored in (
+        ("x/y.z.png", "x/y.z.png"),
+        ("x/y.jpg#3", "x/y.png"),
+        ("train.npy#17", "train/17.png"),
+        ("x/y.npy#3", "x/y/3.png"),
+    ):
+        assert (mask_path(Path("m"), path), texture_path(path)) == (Path("m", mirrored), mirrored)
 
 
 def test_masks_that_are_not_there_are_refused(tmp_path: Path) -> None:

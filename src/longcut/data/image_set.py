@@ -126,14 +126,14 @@ class ImageSet:
 
 def mask_path(masks: Path, path: str) -> Path:
     """File of an image's mask in a tree of masks that mirrors the tree of images; of row 17 of `x.npy`, `x/17.png`."""
-    member = split_member(path)
-    if member is not None:
-        return masks / PurePosixPath(member[0]).with_suffix("") / f"{member[1]}.png"
-    return masks / PurePosixPath(path).with_suffix(".png")
+    return masks / texture_path(path)
 
 
 def texture_path(path: str) -> str:
-    """Path of an image's texture in a tree of textures that mirrors the tree of images."""
+    """Path of an image's texture in a tree that mirrors the tree of images, named as `mask_path` names masks."""
+    member = split_member(path)
+    if member is not None:
+        return str(PurePosixPath(member[0]).with_suffix("") / f"{member[1]}.png")
     return str(PurePosixPath(path).with_suffix(".png"))
 
 
