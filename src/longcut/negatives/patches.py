@@ -46,7 +46,7 @@ def patch_negatives(
 
     Source:
         Ge et al., "Robust contrastive learning using negative samples with diminished semantics" (NeurIPS 2021),
-        section 3.2. The paper asks for patches that do not overlap, which no side allows that does not divide the
+        section 2.3. The paper asks for patches that do not overlap, which no side allows that does not divide the
         image's; their code draws each place by itself and never takes the last row and column, which count here.
     """
     height, width = images.shape[2:]

@@ -1,7 +1,7 @@
 """A texture for each image, in a tree that mirrors the images' tree: ImageNet-Texture of one's own images.
 
 Ge, Mishra, Wang, Li and Jacobs, "Robust Contrastive Learning Using Negative Samples with Diminished Semantics"
-(NeurIPS 2021), section 3.1: two patches of an image, one from its centre and one from anywhere, make one texture.
+(NeurIPS 2021), section 2.2: two patches of an image, one from its centre and one from anywhere, make one texture.
 """
 
 from __future__ import annotations

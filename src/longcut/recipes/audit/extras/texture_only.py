@@ -66,7 +66,7 @@ def texture_only(
 
     Source:
         Ge et al., "Robust contrastive learning using negative samples with diminished semantics" (NeurIPS 2021),
-        section 3.2, whose patches come from all of the image and are of several sizes.
+        section 2.3, whose patches come from all of the image and are of several sizes.
     """
     height, width = images.shape[2:]
     side = _side(height, width)
