@@ -23,7 +23,7 @@ from longcut.engine.checkpoint import load_checkpoint, restore_training, save_ch
 from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.engine.train import Precision
 from longcut.methods import CLAD, METHODS
-from longcut.negatives import patch_negatives
+from longcut.negatives import draw_backgrounds, patch_negatives
 from longcut.queues import BiasNegatives, ClassQueue, SampleLoss
 from longcut.testing import check_method
 
@@ -230,6 +230,13 @@ def test_two_processes_on_nccl_equal_one(tmp_path: Path) -> None:
     for place in range(2):
         for name, tensor in torch.load(tmp_path / f"{place}.pt").items():
             torch.testing.assert_close(tensor, alone[name], rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_backgrounds_are_drawn_with_a_generator_of_the_gpu() -> None:
+    targets = torch.tensor([0, 1, 2, 0], device="cuda")
+    drawn = draw_backgrounds(targets, targets, generator=torch.Generator("cuda").manual_seed(0))
+    assert drawn.device == targets.device
+    assert (targets[drawn] != targets).all()
 
 
 def test_patch_negatives_are_those_of_the_cpu_and_wait_for_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
@@ -85,9 +87,33 @@ def test_the_generator_decides() -> None:
     assert not torch.equal(first, other)
 
 
-def test_one_class_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least two classes"):
-        draw_backgrounds(torch.tensor([1]), torch.tensor([0, 0, 0]))
+@pytest.mark.parametrize("balance", ["images", "classes"])
+def test_one_class_lends_to_others_alone(balance: str) -> None:
+    lenders = torch.tensor([1, 1, 1])
+    drawn = draw_backgrounds(torch.tensor([0] * 60), lenders, balance=balance)
+    assert set(drawn.tolist()) == {0, 1, 2}
+    with pytest.raises(ValueError, match=r"at least two classes: all that could lend one are of class 1$"):
+        draw_backgrounds(torch.tensor([0, 1]), lenders, balance=balance)
+
+
+def test_an_empty_pool_lends_to_none() -> None:
+    nothing = torch.zeros(0, dtype=torch.long)
+    assert draw_backgrounds(nothing, nothing).shape == (0,)
+    with pytest.raises(ValueError, match="at least two classes: there is none"):
+        draw_backgrounds(torch.tensor([0]), nothing)
+
+
+def test_draws_are_made_where_the_generator_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Mock(torch.Generator, device=torch.device("meta"))
+    made: list[torch.device] = []
+
+    def rand(*size: int, generator: torch.Generator, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        made.append(device)
+        return torch.zeros(size, dtype=dtype)
+
+    monkeypatch.setattr(torch, "rand", rand)
+    draw_backgrounds(torch.tensor([0, 1]), POOL, generator=generator)
+    assert made == [generator.device]
 
 
 def test_an_unknown_balance_is_refused() -> None:

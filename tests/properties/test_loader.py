@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +230,7 @@ def test_evaluation_shows_every_image_once_and_unchanged() -> None:
 def test_composites_need_two_classes_among_the_lenders() -> None:
     with pytest.raises(ValueError, match="at least two classes"):
         TrainingData(made_store(lends=[i % 3 == 0 for i in range(SAMPLES)]), FULL, seed=0, parts=COMPOSITES)
+    store = made_store()
+    one_class = replace(store, images=replace(store.images, targets=np.zeros(SAMPLES, np.int64)))
+    with pytest.raises(ValueError, match="at least two classes"):
+        TrainingData(one_class, FULL, seed=0, parts=COMPOSITES, composites_from="amplitude")

@@ -25,6 +25,7 @@ class SwappedBackgrounds:
     def __init__(self, pictures: Pictures, balance: Balance) -> None:
         self._pictures = pictures
         self._pool = BackgroundPool(pictures.store.images.targets[pictures.lenders], balance)
+        self._pool.check(pictures.store.images.targets)
 
     def __call__(self, epoch: int, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Composites, and the classes of their backgrounds."""
@@ -41,6 +42,7 @@ class MixedAmplitudes:
     def __init__(self, pictures: Pictures, balance: Balance) -> None:
         self._pictures = pictures
         self._pool = BackgroundPool(pictures.store.images.targets, balance)
+        self._pool.check(pictures.store.images.targets)
 
     def __call__(self, epoch: int, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Composites, and the classes of their amplitudes."""

@@ -26,7 +26,7 @@ def draw_backgrounds(
         targets: classes of the foregrounds.
         pool_targets: class of each image that can lend its background.
         balance: draw uniformly over the pool's images, or over its classes and then over their images.
-        generator: source of the draws; torch's default where None.
+        generator: source of the draws, on any device; torch's default where None.
 
     Returns:
         Positions in the pool.
@@ -38,7 +38,8 @@ def draw_backgrounds(
         Wang et al., "CLAD" (BMVC 2022), section 3.2. Their code draws within the batch and walks on from images of
         the same class, which is uniform over neither.
     """
-    uniforms = torch.rand(len(targets), 2, generator=generator, dtype=torch.float64).numpy()
+    device = None if generator is None else generator.device
+    uniforms = torch.rand(len(targets), 2, generator=generator, device=device, dtype=torch.float64).cpu().numpy()
     pool = BackgroundPool(pool_targets.cpu().numpy(), balance)
     return torch.from_numpy(pool.draw(targets.cpu().numpy(), uniforms)).to(targets.device)
 
@@ -58,11 +59,28 @@ class BackgroundPool:
         self._order = np.argsort(targets, kind="stable")
         self._classes, self._counts = np.unique(targets, return_counts=True)
         self._starts = np.cumsum(self._counts) - self._counts
-        if len(self._classes) < 2:
-            raise ValueError("backgrounds of another class need images of at least two classes")
+
+    def check(self, targets: NDArray[np.int64]) -> None:
+        """Check that there is a background of another class for each of `targets [b]`.
+
+        Raises:
+            ValueError: there is none for some; says why.
+        """
+        if len(self._classes) > 1 or not len(targets):
+            return
+        need = "backgrounds of another class need images of at least two classes"
+        if not len(self._classes):
+            raise ValueError(f"{need}: there is none that could lend one")
+        if (targets == self._classes[0]).any():
+            raise ValueError(f"{need}: all that could lend one are of class {self._classes[0]}")
 
     def draw(self, targets: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Position in the pool for each of `targets [b]`, from `uniforms [b, 2]` in [0, 1)."""
+        """Position in the pool for each of `targets [b]`, from `uniforms [b, 2]` in [0, 1).
+
+        Raises:
+            ValueError: as `check`.
+        """
+        self.check(targets)
         place = np.searchsorted(self._classes, targets).clip(max=len(self._classes) - 1)
         known = self._classes[place] == targets
         if self._balance == "classes":
