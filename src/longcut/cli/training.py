@@ -151,8 +151,8 @@ def _overrides(changes: list[str] | None, **options: Any) -> dict[str, Any]:
 
 
 def _is_model(name: str) -> bool:
-    """Whether a name is a trained run, or a network of timm's."""
-    return name.startswith(("timm:", "run:")) or Path(name, "settings.toml").is_file()
+    """Whether a name is that of a model: `module:name` is a method here."""
+    return name.startswith(("run:", "timm:", "torchvision:", "onnx:")) or Path(name, "settings.toml").is_file()
 
 
 def _list(text: str) -> list[Any]:

@@ -11,7 +11,7 @@ from longcut.evaluation.heads import Head
 from longcut.recipes.opening.model import Model, ModelOptions, Triple
 from longcut.recipes.opening.sources import open_source, source_of
 
-__all__ = ["Head", "Model", "ModelOptions", "folder_name", "kept_selections", "open_model"]
+__all__ = ["Head", "Model", "ModelOptions", "kept_selections", "open_model", "results_folder"]
 
 
 def open_model(
@@ -66,8 +66,7 @@ def open_model(
         or_random=or_random,
     )
     keep_memory()
-    kind, rest = source_of(name)
-    folder = out or (Path(rest) if kind == "run" else Path("runs", folder_name(name)))
+    folder = out or results_folder(name)
     return open_source(name, options, folder), folder
 
 
@@ -87,6 +86,11 @@ def kept_selections(name: str | Path) -> list[str]:
     return kept
 
 
-def folder_name(name: str) -> str:
-    """A model's name as that of a folder."""
-    return name.replace(":", "_").replace("/", "_")
+def results_folder(name: str, parent: Path = Path("runs")) -> Path:
+    """Where the results of a model go: a run's own folder, for other models one in `parent` that is called like them.
+
+    Raises:
+        ValueError: the name is of no kind of model.
+    """
+    kind, rest = source_of(name)
+    return Path(rest) if kind == "run" else parent / name.replace(":", "_").replace("/", "_")

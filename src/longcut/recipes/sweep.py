@@ -16,7 +16,7 @@ from longcut.engine.settings import resolve
 from longcut.evaluation.finite import NotFiniteError
 from longcut.recipes.inputs import Inputs
 from longcut.recipes.measures import MEASURES, Sources
-from longcut.recipes.models import folder_name
+from longcut.recipes.models import results_folder
 from longcut.recipes.training import train_run
 
 Say = Callable[[str], None]
@@ -31,7 +31,8 @@ class Grid:
         seeds: of each.
         vary: a setting's key and the values that it takes; none where empty.
         overrides: settings that all runs share.
-        models: runs that are trained already, and names `timm:NAME`, to be measured beside the others.
+        models: names, as `open_model` takes them, of runs that are trained already and of other models, to be measured
+            beside the runs.
 
     Raises:
         ValueError: nothing is named, or the seed is set beside `seeds`.
@@ -69,9 +70,10 @@ def sweep(
     measures: Sequence[str] = ("accuracy",),
     say: Say = print,
 ) -> list[Path] | None:
-    """Train and measure every run of a grid, each in a folder of its own below `out`.
+    """Train and measure every run of a grid, each in a folder of its own below `out`, and measure its models.
 
     Called again, it skips what is done and goes on with what was cut off. A run that diverges is told of and left out.
+    The results of a model that is a run go to its own folder, those of any other to one below `out`.
 
     Args:
         grid: what varies.
@@ -82,15 +84,16 @@ def sweep(
         say: is told which run begins, and which diverged.
 
     Returns:
-        Folders of the runs that did not diverge; None where it was asked to stop.
+        Folders of the runs that did not diverge, then those of the models; None where it was asked to stop.
 
     Raises:
-        ValueError: a setting, a measure, a source or `out` is wrong (all are checked before the first run begins), or a
-            run cannot be made for another reason than that it diverged.
+        ValueError: a setting, a model's name, a measure, a source or `out` is wrong (all are checked before the first
+            run begins), or a run cannot be made for another reason than that it diverged.
     """
     sources.check(measures)
     check_outside(inputs.data, out)
     settings = {name: resolve(preset, overrides) for name, (preset, overrides) in grid.runs().items()}
+    of_models = [results_folder(model, out) for model in grid.models]
     folders = []
     for place, (name, chosen) in enumerate(settings.items(), 1):
         say(f"[{place}/{len(settings)}] {name}")
@@ -105,11 +108,10 @@ def sweep(
             say(f"{name} is left out: {error}")
             continue
         folders.append(out / name)
-    for model in grid.models:
+    for model, folder in zip(grid.models, of_models, strict=True):
         say(model)
-        folders.append(out / folder_name(model) if model.startswith("timm:") else Path(model))
-        _measure(model, folders[-1], measures, sources, say)
-    return folders
+        _measure(model, folder, measures, sources, say)
+    return folders + of_models
 
 
 def _trained(folder: Path, table: dict[str, Any]) -> bool:
