@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Literal
 
@@ -18,6 +19,7 @@ from longcut.core.distributed import world_size
 from longcut.engine.train import Precision
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
+_PATIENCE = timedelta(days=1)
 
 
 def find_device() -> torch.device:
@@ -42,13 +44,17 @@ def find_precision(wish: Precision | Literal["auto"], device: torch.device) -> P
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[None]:
-    """Join the processes that `torchrun` started, for as long as the block lasts; alone without it."""
+    """Join the processes that `torchrun` started, for as long as the block lasts; alone without it.
+
+    They wait a day for each other, not torch's half hour: the first one may decode a large set of images for longer,
+    and what it had decoded till then would be lost. For a process that ends nobody waits.
+    """
     if "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo")
+    dist.init_process_group("cuda:nccl,cpu:gloo" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield
     finally:

@@ -286,7 +286,7 @@ def training_recipe(image_size: int, *, composites: bool) -> Recipe:
 
 
 def _open(settings: Settings, inputs: Inputs, images: ImageSet, *, composites: bool, say: Say) -> Store:
-    """The records, decoded by the first process."""
+    """The records: kept on disk they are decoded by the first process alone, else by each, the first one at first."""
     recipe = training_recipe(settings.data.image_size, composites=composites)
     return on_first_process_first(
         lambda: open_store(
