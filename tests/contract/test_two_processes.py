@@ -5,12 +5,14 @@ In float32 on a network without BatchNorm. All cases run in one pair of processe
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from made_batches import CLASSES, made_batch, made_method, small_net
 from torch import Tensor, nn
 from torch.nn import functional
@@ -128,20 +130,49 @@ def run(case: str, accumulate: int = 1) -> dict[str, Any]:
 
 def find() -> dict[str, Any]:
     found: dict[str, Any] = {case: run(case, 2 if case == "erm_accumulated" else 1) for case in CASES}
-    return found | {"failure": shared_failure(), "asked": one_is_asked()}
+    return found | {"failures": shared_failures(), "asked": one_is_asked(), "interrupted": one_is_interrupted()}
 
 
-def shared_failure() -> str:
-    """What each process is told when the first one fails in work that it does for all."""
+def shared_failures() -> list[tuple[str, str]]:
+    """What each process is told when the first one fails in work that it does for all: the error's class and text."""
+    errors = [
+        ValueError(f"said by process {rank()}"),
+        OSError(errno.ENOSPC, "No space left on device", "cache/records.part"),
+        OSError("truncated"),
+        MemoryError("no room for 3 images"),
+        Unreadable(7),
+    ]
+    return [told_of(error) for error in errors]
+
+
+class Unreadable(Exception):
+    """One that cannot be sent to another process as it is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"number {number}", lambda: None)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def told_of(failure: BaseException) -> tuple[str, str]:
+    """What a process is told when the first one fails so."""
 
     def fail() -> None:
-        raise ValueError(f"said by process {rank()}")
+        raise failure
 
     try:
         on_first_process_first(fail)
-    except ValueError as error:
-        return str(error)
-    return "nothing"
+    except BaseException as error:
+        return type(error).__name__, str(error)
+    return "nothing", ""
+
+
+def one_is_interrupted() -> tuple[str, str]:
+    """What ends each process's part when the first one is interrupted and leaves."""
+    ended = told_of(KeyboardInterrupt())
+    dist.destroy_process_group()
+    return ended
 
 
 def one_is_asked() -> list[bool]:
@@ -174,7 +205,21 @@ def test_accumulation_equals_a_larger_batch() -> None:
 
 
 def test_a_failure_of_the_first_process_is_every_one_s(pair: list[dict[str, Any]]) -> None:
-    assert [found["failure"] for found in pair] == ["said by process 0"] * 2
+    first, second = (found["failures"] for found in pair)
+    same = [
+        ("ValueError", "said by process 0"),
+        ("OSError", "[Errno 28] No space left on device: 'cache/records.part'"),
+        ("OSError", "truncated"),
+        ("MemoryError", "no room for 3 images"),
+    ]
+    assert first == [*same, ("Unreadable", "number 7")]
+    assert second == [*same, ("RuntimeError", "Unreadable on the first process: number 7")]
+
+
+def test_an_interrupt_of_the_first_process_leaves_none_waiting(pair: list[dict[str, Any]]) -> None:
+    (first, _), (second, text) = (found["interrupted"] for found in pair)
+    assert (first, second) == ("KeyboardInterrupt", "RuntimeError")
+    assert "on the first process" not in text, "it waited until the other had heard of it"
 
 
 def test_a_signal_to_one_process_stops_all(pair: list[dict[str, Any]]) -> None:

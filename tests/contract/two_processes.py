@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from longcut.core import Batch
 from longcut.core.distributed import rank, world_size
 
 Found = dict[str, Any]
+_PATIENCE = timedelta(minutes=2)  # or a process that waits in vain is waited for half an hour
 
 
 def part_of(batch: Batch) -> Batch:
@@ -41,14 +43,16 @@ def in_pair(find: Callable[[], Found], folder: Path) -> list[Found]:
 
 def _process(place: int, find: Callable[[], Found], folder: str) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=place, world_size=2)
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=place, world_size=2, timeout=_PATIENCE)
     try:
         torch.save(find(), Path(folder, f"{place}.pt"))
     except Exception:
         Path(folder, f"{place}.txt").write_text(traceback.format_exc())
         raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def check_pair(case: str, pair: list[Found], alone: Mapping[str, Any], *, tolerance: float = 1e-5) -> None:

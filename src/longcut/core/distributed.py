@@ -44,18 +44,32 @@ def gather(tensor: Tensor) -> Tensor:
 def on_first_process_first(function: Callable[[], Result]) -> Result:
     """Call a function on the first process, then on the others: what the first one writes, the others find.
 
-    An error on the first process is raised on all of them.
+    An error on the first process is raised on all of them, on the others as the `ValueError`, `OSError` or
+    `MemoryError` that it is, and as a `RuntimeError` where it is something else. An interrupt does not wait until they
+    have heard of it: as the first process leaves the group, their wait ends with torch's error.
     """
     if world_size() == 1:
         return function()
-    failure: list[str | None] = [None]
+    failure: Exception | None = None
     result: Result | None = None
     if rank() == 0:
         try:
             result = function()
-        except ValueError as error:
-            failure = [str(error)]
-    dist.broadcast_object_list(failure, 0)
-    if failure[0] is not None:
-        raise ValueError(failure[0])
+        except Exception as error:
+            failure = error
+    told = [failure and _for_others(failure)]
+    dist.broadcast_object_list(told, 0)
+    failure = failure or told[0]
+    if failure is not None:
+        raise failure
     return function() if rank() != 0 else result  # type: ignore[return-value]
+
+
+def _for_others(error: Exception) -> Exception:
+    """An error with the meaning of another, of a class that every process can read."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, error.strerror, error.filename)
+    for kind in (ValueError, OSError, MemoryError):
+        if isinstance(error, kind):
+            return kind(str(error))
+    return RuntimeError(f"{type(error).__name__} on the first process: {error}")
