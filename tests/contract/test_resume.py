@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from made_images import write_images, write_masks
 
 from longcut.backbones import SmallConvNet
-from longcut.core import Method
+from longcut.core import Batch, Method
 from longcut.engine.checkpoint import load_checkpoint, save_checkpoint
 from longcut.engine.logs import RunLog
 from longcut.engine.settings import Settings, resolve
@@ -123,6 +124,50 @@ def test_accumulation_and_fp16_resume_too(inputs: Inputs, tmp_path: Path, monkey
     assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
 
 
+class Jittered(ERM):
+    """As strangers' code may: it draws from every global generator."""
+
+    def __init__(self, backbone: torch.nn.Module, *, num_classes: int) -> None:
+        super().__init__(backbone, num_classes=num_classes)
+
+    def training_step(self, batch: Batch) -> Iterator[dict[str, torch.Tensor]]:
+        scale = 1 + 0.1 * (random.gauss(0, 1) + np.random.randn() + float(torch.randn(())))  # noqa: NPY002
+        for terms in super().training_step(batch):
+            yield {name: term * scale for name, term in terms.items()}
+
+
+def jittered(inputs: Inputs, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a run that is finished in `folder/unbroken` and was stopped after three steps in `folder/broken`."""
+    chosen = settings(f"{__name__}:Jittered", steps=6, **{"backbone.norm": "group"})
+    assert train_run(chosen, inputs, folder / "unbroken")
+    monkeypatch.setattr(training, "train", signalled(3))
+    assert not train_run(chosen, inputs, folder / "broken")
+    monkeypatch.setattr(training, "train", train)
+    return chosen
+
+
+def test_what_draws_from_any_generator_resumes_too(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = jittered(inputs, tmp_path, monkeypatch)
+    assert train_run(chosen, inputs, tmp_path / "broken", resume=True)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+
+
+def test_a_checkpoint_with_torch_s_generators_alone_goes_on(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they were written at first."""
+    chosen = jittered(inputs, tmp_path, monkeypatch)
+    file = tmp_path / "broken" / "checkpoint.pt"
+    state = load_checkpoint(file)
+    for name in ("numpy", "python"):
+        del state["ranks"][0]["generators"][name]
+    torch.save(state, file)
+    assert train_run(chosen, inputs, tmp_path / "broken", resume=True)
+    assert load_checkpoint(file)["step"] == 6
+
+
 def test_workers_change_nothing(inputs: Inputs, tmp_path: Path) -> None:
     logs = []
     for workers in (0, 2):
@@ -183,6 +228,10 @@ def test_a_killed_run_of_two_processes_goes_on_as_if_it_had_not_been(inputs: Inp
     unbroken = [*torchrun, *command(inputs, tmp_path / "unbroken", *words)]
     broken = [*torchrun, *command(inputs, tmp_path / "broken", *words)]
     subprocess.run(unbroken, env=environment(), check=True, capture_output=True)
+    first, second = (own["generators"] for own in load_checkpoint(tmp_path / "unbroken" / "checkpoint.pt")["ranks"])
+    assert not torch.equal(first["cpu"], second["cpu"])
+    assert not torch.equal(first["numpy"][0], second["numpy"][0])
+    assert first["python"] != second["python"]
     with subprocess.Popen(broken, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL) as process:
         kill_when(process, tmp_path / "broken" / "log.jsonl", random.randint(8, 35))
     with pytest.raises(ValueError, match="was written by 2 processes and cannot be continued by 1"):

@@ -108,10 +108,18 @@ def test_a_method_reads_what_biased_models_tell_apart(name: str, data: Path, tmp
     made = [model.stat().st_mtime_ns for model in models]
     assert train_run(chosen, inputs, tmp_path / "two")
     assert [model.stat().st_mtime_ns for model in models] == made, "the biased models were trained twice"
-    one, two = (load_checkpoint(tmp_path / run / "checkpoint.pt")["parameters"] for run in ("one", "two"))
-    assert all(torch.equal(one[key], two[key]) for key in one)
+    one, two = (load_checkpoint(tmp_path / run / "checkpoint.pt") for run in ("one", "two"))
+    assert all(torch.equal(one["parameters"][key], two["parameters"][key]) for key in one["parameters"])
+    assert left_by(one) == left_by(two), "a run that trained its models goes on from other generators"
     states = sorted(path.stem for path in (tmp_path / "one" / "sample_state").glob("*.npz"))
     assert states == ([] if name == "jtt" else ["00000003", "00000006"])
+
+
+def left_by(state: dict[str, Any]) -> list[Any]:
+    """The generators as a checkpoint has them, in lists."""
+    generators = state["ranks"][0]["generators"]
+    words, *rest = generators["numpy"]
+    return [generators["cpu"].tolist(), words.tolist(), rest, generators["python"]]
 
 
 def test_biased_models_start_from_the_weights_of_the_run(tmp_path: Path) -> None:

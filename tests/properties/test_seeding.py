@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from longcut.core.seeding import (
     Stream,
     generator_states,
+    generators_kept,
     keyed_uniforms,
     philox,
     restore_generators,
@@ -78,17 +82,34 @@ def test_uniform_and_uncorrelated() -> None:
     assert np.abs(lagged - np.eye(12)).max() < 4.5 / np.sqrt(10_000)
 
 
-def test_global_generators_are_seeded_and_restored() -> None:
-    before = generator_states()
-    try:
+def drawn() -> list[float]:
+    """Draws from each global generator, an odd number of those that are made in pairs."""
+    return [*torch.rand(3).tolist(), *np.random.randn(3), np.random.rand(), random.gauss(0, 1), random.random()]  # noqa: NPY002
+
+
+def test_global_generators_are_seeded_and_restored(tmp_path: Path) -> None:
+    with generators_kept():
         seed_everything(2**40 + 5)
-        first = torch.rand(3)
-        taken = generator_states()
-        rest = torch.rand(3)
+        first = drawn()
+        torch.save(generator_states(), tmp_path / "states.pt")
+        rest = drawn()
         seed_everything(2**40 + 5)
-        assert torch.equal(torch.rand(3), first)
-        torch.rand(10)
-        restore_generators(taken)
-        assert torch.equal(torch.rand(3), rest)
-    finally:
-        restore_generators(before)
+        assert drawn() == first
+        drawn()
+        restore_generators(torch.load(tmp_path / "states.pt", weights_only=True))
+        assert drawn() == rest
+
+
+def test_generators_are_kept_through_what_draws_and_fails() -> None:
+    @generators_kept()
+    def fail() -> None:
+        seed_everything(4)
+        raise KeyError
+
+    with generators_kept():
+        seed_everything(3)
+        expected = drawn()
+        seed_everything(3)
+        with pytest.raises(KeyError):
+            fail()
+        assert drawn() == expected

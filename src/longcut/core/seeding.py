@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -100,16 +102,37 @@ def seed_everything(seed: int) -> None:
 
 
 def generator_states() -> dict[str, Any]:
-    """State of the global generators of torch, as tensors that `torch.load(weights_only=True)` reads."""
+    """State of torch's, numpy's and Python's global generators, in types that `torch.load(weights_only=True)` reads."""
     import torch
 
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+    state: Any = np.random.get_state()  # noqa: NPY002
+    _, words, *rest = state
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [torch.from_numpy(words.astype(np.int64)), *rest],
+        "python": random.getstate(),
+    }
 
 
 def restore_generators(states: dict[str, Any]) -> None:
-    """Put back what `generator_states` took."""
+    """Put back what `generator_states` took; numpy's and Python's stay as they are where a file has none of theirs."""
     import torch
 
     torch.set_rng_state(states["cpu"])
     if states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
+    if "numpy" in states:
+        words, *rest = states["numpy"]
+        np.random.set_state(("MT19937", words.numpy(), *rest))  # noqa: NPY002
+        random.setstate(states["python"])
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Leave the global generators as they were before the block."""
+    states = generator_states()
+    try:
+        yield
+    finally:
+        restore_generators(states)

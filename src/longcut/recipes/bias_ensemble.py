@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from longcut.core import Method
 from longcut.core.distributed import rank, world_size
-from longcut.core.seeding import generator_states, restore_generators, seed_everything
+from longcut.core.seeding import generators_kept, seed_everything
 from longcut.data.batches import BiasedSets, EvaluationData, TrainingData
 from longcut.data.cache import locked
 from longcut.data.layouts.samples import counted
@@ -94,10 +94,9 @@ class BiasEnsemble:
         Raises:
             ValueError: the loss of a model is no finite number.
         """
-        chosen, generators = self.settings.ensemble, generator_states()
-        with self._alone():
+        chosen = self.settings.ensemble
+        with self._alone(), generators_kept():
             votes = self._votes(chosen.models)
-        restore_generators(generators)
         if votes is None:
             return None
         sets = votes.sets(confidence=chosen.confidence, agreement=chosen.agreement)

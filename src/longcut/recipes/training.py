@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from longcut.core.distributed import on_first_process_first, rank, world_size
+from longcut.core.seeding import seed_everything
 from longcut.data.destination import check_outside
 from longcut.data.loader import BatchLoader
 from longcut.data.telling import GO_ON
@@ -67,7 +68,7 @@ def train_run(
 def _go(run: PreparedRun, out: Path, going_on: bool, say: Say) -> bool:
     """Train from the start or from the checkpoint; whether the run is finished."""
     # Every process starts from the same weights and then draws its own dropout.
-    torch.manual_seed(run.settings.run.seed * world_size() + rank())
+    seed_everything(run.settings.run.seed * world_size() + rank())
     start = restore_run(run, out) if going_on else 0
     if start >= run.steps:
         say(f"{out} is finished: {run.steps} steps are done")

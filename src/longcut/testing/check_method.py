@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from longcut.core import Batch, Method
-from longcut.core.seeding import generator_states
+from longcut.core.seeding import generator_states, generators_kept, seed_everything
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
 from longcut.engine.train import Precision, train
 
@@ -40,7 +40,7 @@ def check_method(
 ) -> None:
     """Check that a method can be trained, evaluated, saved and resumed by everything here.
 
-    The checks are the functions in `CHECKS`, by name. Torch's generators are left as they were found.
+    The checks are the functions in `CHECKS`, by name. The global generators are left as they were found.
 
     Args:
         make: gives a new, randomly initialised method; called many times, so let the network be small.
@@ -62,7 +62,7 @@ def check_method(
     for name, check in CHECKS.items():
         if name in without:
             continue
-        with torch.random.fork_rng():
+        with generators_kept():
             try:
                 check(subject)
             except AssertionError as error:
@@ -82,7 +82,7 @@ class _Subject:
         return type(self.make()).__name__
 
     def fresh(self, seed: int = 0) -> Method:
-        torch.manual_seed(seed)
+        seed_everything(seed)
         return self.make()
 
     def steps(
@@ -181,7 +181,7 @@ def state_dict_is_all_state(subject: _Subject) -> None:
     list(subject.steps(method, 3))
     other.load_state_dict(copy.deepcopy(method.state_dict()))
     for each in (method, other):
-        torch.manual_seed(2)
+        seed_everything(2)
         list(subject.steps(each, 1, optimizer=torch.optim.SGD(each.parameter_groups(subject.lr), lr=subject.lr)))
     changed = _differences(_state(method), _state(other))
     assert not changed, f"state outside parameters and persistent buffers: after one more step {changed[0]} differs"
