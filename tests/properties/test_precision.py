@@ -18,6 +18,17 @@ def test_a_cpu_computes_in_bf16_where_it_has_tiles_for_it(
     assert find_precision("auto", CPU) == precision
 
 
+@pytest.mark.parametrize(("computes", "precision"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_computes_in_bf16_where_it_need_not_emulate_it(
+    computes: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation or computes
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert find_precision("auto", torch.device("cuda")) == precision
+
+
 def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert find_precision("bf16", CPU) == "bf16"

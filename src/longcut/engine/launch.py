@@ -38,7 +38,7 @@ def find_precision(wish: Precision | Literal["auto"], device: torch.device) -> P
     if wish != "auto":
         return wish
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
 
 
