@@ -22,7 +22,7 @@ from made_images import write_images, write_masks
 
 from longcut.backbones import SmallConvNet
 from longcut.core import Batch, Method
-from longcut.engine.checkpoint import load_checkpoint, save_checkpoint
+from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
 from longcut.engine.logs import RunLog
 from longcut.engine.settings import Settings, resolve
 from longcut.engine.train import train
@@ -166,6 +166,57 @@ def test_a_checkpoint_with_torch_s_generators_alone_goes_on(
     torch.save(state, file)
     assert train_run(chosen, inputs, tmp_path / "broken", resume=True)
     assert load_checkpoint(file)["step"] == 6
+
+
+def told_where_auto_is(
+    here: str, chosen: Settings, inputs: Inputs, run: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool
+) -> list[str]:
+    """What is said of three more steps where `precision=auto` is one of two."""
+    told: list[str] = []
+    monkeypatch.setattr("longcut.recipes.preparing.find_precision", lambda wish, device: here)
+    if not resume:
+        monkeypatch.setattr(training, "train", signalled(3))
+    assert train_run(chosen, inputs, run, resume=resume, say=told.append) == resume
+    monkeypatch.setattr(training, "train", train)
+    return told
+
+
+@pytest.mark.parametrize(("began", "here"), [("fp32", "fp16"), ("fp16", "bf16"), ("bf16", "fp32")])
+def test_a_run_goes_on_in_the_precision_in_which_it_began(
+    began: str, here: str, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings("base_small", steps=6, precision="auto")
+    monkeypatch.setattr("longcut.recipes.preparing.find_precision", lambda wish, device: began)
+    assert train_run(chosen, inputs, tmp_path / "unbroken")
+    told_where_auto_is(began, chosen, inputs, tmp_path / "broken", monkeypatch, resume=False)
+    told = told_where_auto_is(here, chosen, inputs, tmp_path / "broken", monkeypatch, resume=True)
+    assert told[0] == f"precision=auto is {here} here; the run goes on in {began}, in which it began"
+    assert f"on cpu, {began}; going on from step 3" in told[-1]
+    assert_same_run(tmp_path / "unbroken", tmp_path / "broken")
+
+
+@pytest.mark.parametrize(("here", "taken"), [("fp16", "bf16"), ("fp32", "fp32")])
+def test_a_checkpoint_that_does_not_say_its_precision_goes_on(
+    here: str, taken: str, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they were written at first, when auto was bf16 where it is fp16 now."""
+    chosen = settings("base_small", steps=6, precision="auto")
+    told_where_auto_is("bf16", chosen, inputs, tmp_path, monkeypatch, resume=False)
+    state = load_checkpoint(tmp_path / "checkpoint.pt")
+    del state["about"]["precision"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    told = told_where_auto_is(here, chosen, inputs, tmp_path, monkeypatch, resume=True)
+    assert f"on cpu, {taken}; going on from step 3" in told[-1]
+
+
+def test_fp16_needs_the_scaler_of_a_checkpoint(tmp_path: Path) -> None:
+    resumed = method()
+    optimizer = torch.optim.SGD(resumed.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    save_checkpoint(tmp_path / "c.pt", resumed, step=1, about={}, optimizer=optimizer, scheduler=scheduler)
+    state, scaler = load_checkpoint(tmp_path / "c.pt"), torch.amp.GradScaler("cpu")
+    with pytest.raises(ValueError, match=r"was not written in fp16 and cannot be continued in it: .* precision="):
+        restore_training(resumed, state, optimizer, scheduler, scaler)
 
 
 def test_workers_change_nothing(inputs: Inputs, tmp_path: Path) -> None:

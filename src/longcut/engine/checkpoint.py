@@ -119,11 +119,15 @@ def restore_training(
         Optimizer steps done.
 
     Raises:
-        ValueError: it is of another method, or of another number of processes.
+        ValueError: it is of another method or number of processes, or holds no state of the scaler.
     """
     if len(state["ranks"]) != world_size():
         raise ValueError(
             f"the checkpoint was written by {len(state['ranks'])} processes and cannot be continued by {world_size()}"
+        )
+    if scaler is not None and state["scaler"] is None:
+        raise ValueError(
+            "the checkpoint was not written in fp16 and cannot be continued in it: give another precision=..."
         )
     restore_method(method, state, place=rank())
     optimizer.load_state_dict(state["optimizer"])

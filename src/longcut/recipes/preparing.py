@@ -82,6 +82,10 @@ class PreparedRun:
         """Length of the run."""
         return self.facts.num_steps
 
+    def compute_in(self, precision: Precision) -> None:
+        """Take another precision, and the scaler that goes with it."""
+        self.precision, self.scaler = precision, _scaler(precision, self.device)
+
 
 def prepare(
     settings: Settings, inputs: Inputs, images: ImageSet, device: torch.device, *, with_weights: bool, say: Say
@@ -135,7 +139,7 @@ def prepare(
         optimizer=optimizer,
         scheduler=scheduler,
         precision=precision,
-        scaler=torch.amp.GradScaler(device.type) if precision == "fp16" else None,
+        scaler=_scaler(precision, device),
     )
 
 
@@ -168,6 +172,10 @@ def tell_apart(run: PreparedRun, out: Path, say: Say) -> bool:
 def _build(settings: Settings, facts: Facts, *, with_weights: bool) -> tuple[Method, str]:
     seed_everything(settings.run.seed)
     return build_method(settings, facts, with_weights=with_weights)
+
+
+def _scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler | None:
+    return torch.amp.GradScaler(device.type) if precision == "fp16" else None
 
 
 def _facts(settings: Settings, images: ImageSet) -> Facts:

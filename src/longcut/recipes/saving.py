@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from longcut.core.distributed import rank
 from longcut.engine.checkpoint import load_checkpoint, restore_training, save_checkpoint
 from longcut.engine.run_folder import CHECKPOINTS, note_data
 from longcut.recipes.array_files import write_arrays
+from longcut.recipes.inputs import Say
 from longcut.recipes.preparing import PreparedRun
 
 
@@ -29,6 +31,7 @@ def save_run(run: PreparedRun, out: Path, selection: str, step: int) -> None:
         "starting_weights": run.starting_weights,
         "data_hash": run.store.digest,
         "facts": run.facts.to_dict(),
+        "precision": run.precision,
     }
     file = out / CHECKPOINTS[selection]
     if selection != "last":
@@ -45,18 +48,19 @@ def save_run(run: PreparedRun, out: Path, selection: str, step: int) -> None:
     )
 
 
-def restore_run(run: PreparedRun, out: Path) -> int:
+def restore_run(run: PreparedRun, out: Path, say: Say) -> int:
     """Put a run back to where its checkpoint of the last step was written.
 
     Args:
         run: as it was prepared.
         out: folder of the run, in which is noted where its images lie now.
+        say: is told where `precision=auto` would be another one here.
 
     Returns:
         Steps done.
 
     Raises:
-        ValueError: the checkpoint is of other classes, other images or another method.
+        ValueError: the checkpoint is of other classes, other images, another method or another precision.
     """
     state = load_checkpoint(out / CHECKPOINTS["last"])
     about = state["about"]
@@ -65,11 +69,22 @@ def restore_run(run: PreparedRun, out: Path) -> int:
     groups, ours = ([list(row) for row in facts] for facts in (about["facts"]["group_counts"], run.facts.group_counts))
     _check_same_images(run, out, groups == ours)
     run.selector.best, run.starting_weights = about["best"], about["starting_weights"]
+    _keep_precision(run, state, say)
     step = restore_training(run.method, state, run.optimizer, run.scheduler, run.scaler)
     _check_same_images(run, out, about.get("data_hash", run.store.digest) == run.store.digest)
     if rank() == 0:
         note_data(out, run.inputs.data)
     return step
+
+
+def _keep_precision(run: PreparedRun, state: dict[str, Any], say: Say) -> None:
+    """Where `precision=auto` would be another one here, go on in the one that it was."""
+    # Before it was kept, auto was bf16 on all GPUs, those that take fp16 now among them.
+    unkept = "bf16" if run.precision == "fp16" and state["scaler"] is None else run.precision
+    began = state["about"].get("precision", unkept)
+    if run.settings.run.precision == "auto" and began != run.precision:
+        say(f"precision=auto is {run.precision} here; the run goes on in {began}, in which it began")
+        run.compute_in(began)
 
 
 def _check_same_images(run: PreparedRun, out: Path, same: bool) -> None:

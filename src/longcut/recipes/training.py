@@ -69,7 +69,7 @@ def _go(run: PreparedRun, out: Path, going_on: bool, say: Say) -> bool:
     """Train from the start or from the checkpoint; whether the run is finished."""
     # Every process starts from the same weights and then draws its own dropout.
     seed_everything(run.settings.run.seed * world_size() + rank())
-    start = restore_run(run, out) if going_on else 0
+    start = restore_run(run, out, say) if going_on else 0
     if start >= run.steps:
         say(f"{out} is finished: {run.steps} steps are done")
         return True
