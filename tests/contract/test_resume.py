@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import random
 import resource
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from longcut.engine.train import train
 from longcut.methods import ERM
 from longcut.recipes import training
 from longcut.recipes.inputs import Inputs
+from longcut.recipes.preparing import PreparedRun
 from longcut.recipes.training import train_run
 
 pytestmark = pytest.mark.usefixtures("one_process")
@@ -236,6 +240,46 @@ def test_a_finished_run_is_left_as_it_is(inputs: Inputs, tmp_path: Path) -> None
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "run").rglob("*")}
 
 
+@pytest.mark.parametrize("when", ["before", "while it reads its images"])
+def test_a_run_that_another_process_trains_is_not_trained_twice(
+    when: str, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, run = settings("base_small", steps=6), tmp_path / "run"
+    monkeypatch.setattr(training, "train", signalled(3))
+    assert not train_run(chosen, inputs, run)
+    monkeypatch.setattr(training, "train", train)
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    with ExitStack() as others:
+
+        def prepare(*arguments: Any, **options: Any) -> PreparedRun:
+            others.enter_context(held(run))
+            return sound(*arguments, **options)
+
+        sound = training.prepare
+        if when == "before":
+            others.enter_context(held(run))
+        else:
+            monkeypatch.setattr(training, "prepare", prepare)
+        with pytest.raises(ValueError, match=f"another process trains in {run}: wait until it has finished"):
+            train_run(chosen, inputs, run, resume=True)
+    assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    monkeypatch.setattr(training, "prepare", sound)
+    assert train_run(chosen, inputs, run, resume=True)
+    with held(run):
+        pass  # a run that has ended holds its folder no more
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """As another process holds the folder of its run."""
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def command(inputs: Inputs, out: Path, *words: str) -> list[str]:
     changes = [f"{key}={value}" for key, value in CHANGES.items()]
     given = ["--data", str(inputs.data), "--masks", str(inputs.masks), "--out", str(out)]
@@ -253,8 +297,18 @@ def kill_when(process: subprocess.Popen[bytes], log: Path, lines: int) -> None:
         assert process.poll() is None, "the run ended before it was killed"
         assert time.monotonic() < patience, "the run did not come so far"
         time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    handles = [os.pidfd_open(number) for number in all_of(process.pid)]
+    for handle in handles:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    for handle in handles:
+        assert select.select([handle], [], [], 30)[0], "a killed process lives on"
+        os.close(handle)
+
+
+def all_of(process: int) -> list[int]:
+    """A process and those that it started, and so on: torchrun gives each of its own a session."""
+    children = [int(n) for file in Path(f"/proc/{process}/task").glob("*/children") for n in file.read_text().split()]
+    return [process, *(number for child in children for number in all_of(child))]
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(inputs: Inputs, tmp_path: Path) -> None:

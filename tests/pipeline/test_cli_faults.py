@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
@@ -453,6 +454,18 @@ def test_a_run_whose_answers_name_no_class_is_left_out_too(
     told = longcut(*words, "lr=0.002,0.001")
     assert "base_small_lr=0.002_0 is left out: its answers are not finite" in told.err
     assert "[2/2] base_small_lr=0.001_0" in told.err
+
+
+def test_a_run_that_another_process_trains_is_no_sweep_s(tmp_path: Path, data: Path, refused: Refused) -> None:
+    words = ["sweep", "base_small", *SMALL, "--data", data, "--out", tmp_path]
+    run = tmp_path / "base_small_0"
+    run.mkdir()
+    lock = os.open(run, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    line = refused(*words)
+    os.close(lock)
+    assert f"another process trains in {run}: wait until it has finished, or give another --out" in line
+    assert not list(run.iterdir())
 
 
 def test_ctrl_c_is_told_in_a_line(data: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from longcut.engine.folder_lock import release
 from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder, read_settings
 
 
@@ -101,16 +103,56 @@ def test_the_same_files_are_the_same_however_they_are_named(
             check_run_folder(left, settings(data=data), resume=False)
 
 
-def test_a_run_that_another_process_trains_is_left_alone(left: Path, tmp_path: Path) -> None:
-    open_run_folder(tmp_path / "other", settings(), resume=False)  # as the process that left it is gone
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_another_process_trains_is_left_alone(left: Path, resume: bool) -> None:
+    release()  # as the process that left it is gone
     before = files_in(left)
+    taken = f"another process trains in {left}: wait until it has finished, or give another --out"
     with held(left):
         with pytest.raises(ValueError, match="holds a run with other settings"):
-            open_run_folder(left, settings(0.2), resume=False)
-        with pytest.raises(ValueError, match="already holds this run"):
-            open_run_folder(left, settings(), resume=False)
-        check_run_folder(left, settings(), resume=True)
+            open_run_folder(left, settings(0.2), resume=resume)
+        for refuse in (check_run_folder, open_run_folder):
+            with pytest.raises(ValueError, match=re.escape(taken)):
+                refuse(left, settings(), resume=resume)
+        check_run_folder(left, settings(), resume=True, alone=False)
+        open_run_folder(left, settings(), resume=True, alone=False)  # by another process of the same run
     assert files_in(left) == before
+    open_run_folder(left, settings(), resume=resume)
+
+
+def test_a_folder_that_is_taken_after_the_look_at_it_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def also_taken(folder: Path, **options: Any) -> None:
+        mkdir(folder, **options)
+        locks.enter_context(held(folder))
+
+    with ExitStack() as locks, monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", also_taken)
+        with pytest.raises(ValueError, match="another process trains in"):
+            open_run_folder(tmp_path / "run", settings(), resume=True)
+    assert not files_in(tmp_path)
+
+
+def test_what_was_trained_after_the_look_at_the_folder_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, mkdir = tmp_path / "run", Path.mkdir
+
+    def also_trained(path: Path, **options: Any) -> None:
+        mkdir(path, **options)
+        patch.undo()
+        open_run_folder(path, settings(), resume=False)
+        (path / CHECKPOINTS["last"]).write_text("dear")
+        release()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", also_trained)
+        with pytest.raises(ValueError, match="already holds this run"):
+            open_run_folder(folder, settings(), resume=False)
+    assert (folder / CHECKPOINTS["last"]).read_text() == "dear"
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -120,6 +162,9 @@ def test_a_run_holds_its_folder_while_it_lasts(left: Path, tmp_path: Path, resum
         pass
     open_run_folder(tmp_path / "next", settings(), resume=False)
     with held(left):
+        pass
+    release()
+    with held(tmp_path / "next"):
         pass
 
 

@@ -9,23 +9,30 @@ from pathlib import Path
 _HELD: dict[Path, int] = {}  # the folder that this process trains in, and the descriptor by which it is locked
 
 
-def hold(folder: Path) -> None:
-    """Lock a folder for as long as this process lives, in the place of the one that it held before.
+def hold(folder: Path) -> bool:
+    """Lock a folder until it is released or this process ends, in the place of the one that it held before.
 
-    Nothing happens where another process holds it, as one of the same run does, or where the file system has no locks.
+    Returns:
+        False where another process holds it; True too where the file system has no locks.
 
     Raises:
         OSError: there is no such folder.
     """
-    while _HELD:
-        os.close(_HELD.popitem()[1])
+    release()
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(lock)
-    else:
-        _HELD[folder.resolve()] = lock
+        return not isinstance(error, BlockingIOError)
+    _HELD[folder.resolve()] = lock
+    return True
+
+
+def release() -> None:
+    """Let other processes have the folder that this one holds, if it holds one."""
+    while _HELD:
+        os.close(_HELD.popitem()[1])
 
 
 def is_held(folder: Path) -> bool:

@@ -83,22 +83,30 @@ def kept_checkpoints(folder: Path) -> list[str]:
     return [selection for selection, file in CHECKPOINTS.items() if (folder / file).is_file()]
 
 
-def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
+def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool, alone: bool = True) -> None:
     """Check that a run may begin or go on in a folder; nothing is written.
 
     Where a run goes on from a checkpoint its images may have been moved: whether they are the same is told by their
     hash, when they are read. What a run left that ended before its first checkpoint, because it diverged say, is in
     nobody's way: any other may begin there.
 
+    Args:
+        folder: of the run.
+        settings: of the run, with the files that it reads.
+        resume: go on from its checkpoint.
+        alone: refuse a run in whose folder another process trains.
+
     Raises:
         ValueError: the folder holds something else, a run with other settings (the first key that differs is named),
-            or the same run and `resume` was not asked for.
+            one that another process trains, or the same run and `resume` was not asked for.
     """
     file = folder / "settings.toml"
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names a folder")
     if file.exists():
         difference = _difference(folder, settings, resume=resume)
+        if alone and not difference and is_held(folder):
+            raise ValueError(_taken(folder))
         if (resume and not difference) or _holds_nothing(folder):
             return
         if difference:
@@ -108,26 +116,37 @@ def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) ->
         raise ValueError(f"{folder} exists and is no run: choose another --out")
 
 
-def open_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
+def open_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool, alone: bool = True) -> None:
     """Make a run's folder, or go on in it; never overwrite one that kept a checkpoint.
 
     Of a run that ended before its first one the log and the pictures go, and the biased models stay: they lie under
-    what they depend on. Until this process opens another folder or ends, no other process takes this one so.
+    what they depend on. Until this process releases the folder, opens another or ends, no other process trains in it.
+
+    Args:
+        folder: of the run.
+        settings: of the run, with the files that it reads.
+        resume: go on from its checkpoint.
+        alone: hold the folder; False for the further processes of a run, whose first one holds it.
 
     Raises:
         ValueError: as `check_run_folder`; or the folder cannot be written.
     """
-    check_run_folder(folder, settings, resume=resume)
+    check_run_folder(folder, settings, resume=resume, alone=alone)
     file = folder / "settings.toml"
-    goes_on = resume and file.exists() and not _difference(folder, settings, resume=resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        hold(folder)
-        if not goes_on:
+        if alone and not hold(folder):
+            raise ValueError(_taken(folder))
+        check_run_folder(folder, settings, resume=resume, alone=alone)  # another may have trained there in between
+        if not (resume and file.exists() and not _difference(folder, settings, resume=resume)):
             _clear(folder)
             _write_settings(file, settings)
     except OSError as error:
         raise ValueError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def _taken(folder: Path) -> str:
+    return f"another process trains in {folder}: wait until it has finished, or give another --out"
 
 
 def _difference(folder: Path, settings: dict[str, Any], *, resume: bool) -> str:

@@ -120,7 +120,7 @@ def _check(job: TableJob, runs: Sequence[tuple[TableRun, Settings]]) -> None:
     for column in job.table.columns:
         check_build(job.table.builder, {**column.build, **job.build})
     for run, settings in runs:
-        check_run_folder(run.folder(job.out), job.inputs(run.column).table(settings), resume=True)
+        check_run_folder(run.folder(job.out), job.inputs(run.column).table(settings), resume=True, alone=False)
     if job.table.builder is None:
         for run, settings in {run.column.key: (run, settings) for run, settings in runs}.values():
             _check_source(job, settings, job.inputs(run.column))

@@ -16,6 +16,7 @@ from longcut.data.destination import check_outside
 from longcut.data.loader import BatchLoader
 from longcut.data.telling import GO_ON
 from longcut.engine.build import build_normalisation
+from longcut.engine.folder_lock import release
 from longcut.engine.launch import Stopper, find_device, flush_denormals, keep_memory, make_deterministic, processes
 from longcut.engine.logs import ProgressLine, RunLog
 from longcut.engine.run_folder import CHECKPOINTS, check_run_folder, open_run_folder
@@ -44,25 +45,28 @@ def train_run(
         Whether the run is finished; False where it was asked to stop, after a checkpoint.
 
     Raises:
-        ValueError: images, masks, settings or the folder do not allow the run.
+        ValueError: images, masks, settings or the folder do not allow the run, or another process trains in it.
     """
     device = find_device()
     with processes(device):
         say = say if rank() == 0 else lambda line: None
         images = training_images(settings, inputs)
         table = inputs.table(settings)
-        on_first_process_first(lambda: check_run_folder(out, table, resume=resume or rank() != 0))
+        on_first_process_first(lambda: check_run_folder(out, table, resume=resume or rank() != 0, alone=rank() == 0))
         check_outside(inputs.data, out)
         if device.type == "cpu":
             keep_memory()
             flush_denormals()
         if settings.run.deterministic:
             make_deterministic()
-        going_on = resume and (out / CHECKPOINTS["last"]).exists()
-        run = prepare(settings, inputs, images, device, with_weights=not going_on, say=say)
-        # Only now, so that what was refused leaves no folder in the way of the next attempt.
-        on_first_process_first(lambda: open_run_folder(out, table, resume=resume or rank() != 0))
-        return _go(run, out, going_on, say)
+        checkpoint = out / CHECKPOINTS["last"]
+        run = prepare(settings, inputs, images, device, with_weights=not (resume and checkpoint.exists()), say=say)
+        try:
+            # Only now, so that what was refused leaves no folder in the way of the next attempt.
+            on_first_process_first(lambda: open_run_folder(out, table, resume=resume or rank() != 0, alone=rank() == 0))
+            return _go(run, out, resume and checkpoint.exists(), say)
+        finally:
+            release()
 
 
 def _go(run: PreparedRun, out: Path, going_on: bool, say: Say) -> bool:
