@@ -176,7 +176,8 @@ def test_a_loss_that_is_no_number_names_step_images_and_checkpoint(
     monkeypatch.setattr(ERM, "training_step", broken)
     with pytest.raises(ValueError, match=r"not finite at step 5, whose batch holds train.npy#") as refused:
         train_run(settings("erm", checkpoint_every=2), Inputs(data), tmp_path / "run")
-    assert f"try a lower lr; the last good checkpoint is {tmp_path / 'run' / 'checkpoint.pt'}" in str(refused.value)
+    kept = tmp_path / "run" / "checkpoint.pt"
+    assert f"try a lower lr, with another --out; the last good checkpoint is {kept}" in str(refused.value)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 4
 
 

@@ -209,6 +209,41 @@ def test_a_network_that_diverged_is_not_kept_as_the_best(
         assert not list((tmp_path / "run").glob("*.pt"))
 
 
+def test_weights_that_diverged_are_not_kept(data: Path, tmp_path: Path) -> None:
+    """The loss of a step is that from before its update."""
+    diverging = {"optimizer.name": "sgd", "lr": 1e30, "steps": 1}
+    said = refusal(settings("erm", **diverging, **{"optimizer.weight_decay": 1e30}), Inputs(data), tmp_path / "run")
+    assert said.startswith("the weights are not finite after step 1 (")
+    assert said.endswith(" is the first): try a lower lr; no checkpoint was written before it")
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_weights_that_diverge_later_leave_the_checkpoint_before(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: ERM) -> None:
+        if next(step) == 3:
+            self.head.weight.data[0, 0] = float("inf")
+
+    step = iter(range(1, 100))
+    monkeypatch.setattr(ERM, "after_update", broken)
+    said = refusal(settings("erm", checkpoint_every=1, log_every=100), Inputs(data), tmp_path / "run")
+    kept = tmp_path / "run" / "checkpoint.pt"
+    assert said == (
+        "the weights are not finite after step 3 (head.weight is the first): try a lower lr, with another --out; "
+        f"the last good checkpoint is {kept}"
+    )
+    assert load_checkpoint(kept)["step"] == 2
+
+
+def test_a_biased_model_whose_weights_diverge_is_no_model(data: Path, tmp_path: Path) -> None:
+    changes = {"optimizer.name": "sgd", "lr": 1e30, "optimizer.weight_decay": 1e30, "ensemble.model_steps": 1}
+    said = refusal(settings("lff", amplified=True, **changes), Inputs(data), tmp_path / "run")
+    assert said.startswith("the weights of biased model 1 of 2 are not finite after step 1 (")
+    assert said.endswith(" is the first): try a lower lr")
+    assert not list((tmp_path / "run").rglob("model-*.npz"))
+
+
 # Going on.
 
 

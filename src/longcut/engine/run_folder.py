@@ -83,6 +83,16 @@ def kept_checkpoints(folder: Path) -> list[str]:
     return [selection for selection, file in CHECKPOINTS.items() if (folder / file).is_file()]
 
 
+def holds_nothing(folder: Path) -> bool:
+    """Whether the folder of a run holds what that writes before its first checkpoint, and nothing else.
+
+    Rows of results, sample states and files of a person's own are something to lose, whatever became of checkpoints.
+    """
+    found = {file.name for file in folder.iterdir() if file.suffix != ".part"}
+    sections = _read_toml(folder / "settings.toml").keys()
+    return found <= _BEFORE_A_CHECKPOINT and sections >= {"method", "run", "paths"}
+
+
 def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool, alone: bool = True) -> None:
     """Check that a run may begin or go on in a folder; nothing is written.
 
@@ -105,9 +115,10 @@ def check_run_folder(folder: Path, settings: dict[str, Any], *, resume: bool, al
         raise ValueError(f"{folder} is a file: --out names a folder")
     if file.exists():
         difference = _difference(folder, settings, resume=resume)
-        if alone and not difference and is_held(folder):
+        held = is_held(folder)
+        if alone and held and not difference:
             raise ValueError(_taken(folder))
-        if (resume and not difference) or _holds_nothing(folder):
+        if (resume and not difference) or (holds_nothing(folder) and not held):
             return
         if difference:
             raise ValueError(f"{folder} holds a run with other settings ({difference}): choose another --out")
@@ -159,16 +170,6 @@ def _difference(folder: Path, settings: dict[str, Any], *, resume: bool) -> str:
 def _resolved(flat: dict[str, Any]) -> dict[str, Any]:
     """A flat table with its paths made absolute: files are the same however they are named."""
     return {key: os.path.realpath(str(value)) if key.startswith("paths.") else value for key, value in flat.items()}
-
-
-def _holds_nothing(folder: Path) -> bool:
-    """Whether a folder holds what a run writes before its first checkpoint and nothing else, and no process is at it.
-
-    Rows of results, sample states and files of a person's own are something to lose, whatever became of checkpoints.
-    """
-    found = {file.name for file in folder.iterdir() if file.suffix != ".part"}
-    sections = _read_toml(folder / "settings.toml").keys()
-    return found <= _BEFORE_A_CHECKPOINT and sections >= {"method", "run", "paths"} and not is_held(folder)
 
 
 def _clear(folder: Path) -> None:

@@ -38,7 +38,7 @@ from longcut.engine.settings import Settings
 from longcut.engine.train import train
 from longcut.evaluation.collect import collect
 from longcut.recipes.array_files import write_arrays
-from longcut.recipes.watching import LossWatch
+from longcut.recipes.watching import Watch
 
 Say = Callable[[str], None]
 _SECTIONS = ("data", "augmentation", "backbone", "ensemble", "optimizer")
@@ -92,7 +92,7 @@ class BiasEnsemble:
             read: which of the two the method reads, as a person is told of no other that it is empty.
 
         Raises:
-            ValueError: the loss of a model is no finite number.
+            ValueError: the loss or a weight of a model is no finite number.
         """
         chosen = self.settings.ensemble
         with self._alone(), generators_kept():
@@ -162,15 +162,16 @@ class BiasEnsemble:
         precision = find_precision(run.precision, self.device)
         logs = train(model, loader, optimizer, precision=precision)
         label = self._name(place)
-        watch = LossWatch(order, self.store.images, None, precision=precision, what=f"the loss of {label}")
+        watch = Watch(model, order, self.store.images, None, precision=precision, whose=label)
         with Stopper() as stopper, ProgressLine(0, steps, label, silent=rank() != 0) as progress:
             for step, terms in enumerate(logs, 1):
                 watch.add(terms["loss"])
-                if step % _WATCHED == 0 or step == steps:
-                    watch.check(step)
+                if step % _WATCHED == 0:
+                    watch.check_losses(step)
                 progress.advance(step, order.images_per_step, None)
                 if stopper.asked():
                     return None
+            watch.check(steps)
         return self._judge(model, place)
 
     def _judge(self, model: Method, place: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -155,7 +155,7 @@ def tell_apart(run: PreparedRun, out: Path, say: Say) -> bool:
         Whether that is done; False where it was asked to stop.
 
     Raises:
-        ValueError: the loss of a model is no finite number.
+        ValueError: the loss or a weight of a model is no finite number.
     """
     read = run.method.needs & {"amplified", "candidates"}
     if read:

@@ -26,7 +26,7 @@ from longcut.recipes.batch_picture import draw_first_batch
 from longcut.recipes.inputs import Inputs, Say, training_images
 from longcut.recipes.preparing import PreparedRun, prepare, tell_apart
 from longcut.recipes.saving import restore_run, save_run, write_sample_state
-from longcut.recipes.watching import LossWatch
+from longcut.recipes.watching import Watch
 
 
 def train_run(
@@ -120,13 +120,13 @@ class _Loop:
             precision=run.precision,
             accumulate=settings.accumulate,
         )
-        watch = LossWatch(run.order, run.images, self.out / CHECKPOINTS["last"], precision=run.precision)
+        watch = Watch(run.method, run.order, run.images, self.out, precision=run.precision)
         with Stopper() as stopper, self._log(start) as log, self._progress(start) as progress:
             for step, terms in enumerate(logs, start + 1):
                 last, loss = step == run.steps, None
                 watch.add(terms["loss"])
                 if step % settings.log_every == 0 or last:
-                    watch.check(step)
+                    watch.check_losses(step)
                     loss = self._write_terms(log, step, terms, progress)
                 progress.advance(step, run.order.images_per_step, loss)
                 if run.selector.active and (step % validate_every == 0 or last):
