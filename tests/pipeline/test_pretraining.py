@@ -61,22 +61,24 @@ def test_the_list_of_imagenet_100_has_100_classes(tmp_path: Path) -> None:
         read_class_list(str(tmp_path / "none.txt"))
 
 
-def test_lars_and_what_does_not_decay() -> None:
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_lars_and_what_does_not_decay(weight_decay: float) -> None:
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.BatchNorm1d(4))
     backbone.num_features = 4  # type: ignore[assignment]
     method = ERM(backbone, num_classes=2).double()
-    optimizer = create_optimizer(method, name="lars", lr=0.1, weight_decay=0.5, decay_all=False)
+    optimizer = create_optimizer(method, name="lars", lr=0.1, weight_decay=weight_decay, decay_all=False)
     kept, free = optimizer.param_groups
     assert {parameter.ndim for parameter in kept["params"]} == {2}
     assert {parameter.ndim for parameter in free["params"]} == {1}
-    assert (kept["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
-    before = method.head.weight.detach().clone()
+    assert (kept["weight_decay"], free["weight_decay"]) == (weight_decay, 0.0)
+    before, bias = method.head.weight.detach().clone(), method.head.bias.detach().clone()
     gradient = torch.ones_like(before)
-    method.head.weight.grad = gradient.clone()
+    method.head.weight.grad, method.head.bias.grad = gradient.clone(), torch.ones_like(bias)
     optimizer.step()
-    decayed = gradient + 0.5 * before
-    trust = 0.001 * before.norm() / (gradient.norm() + before.norm() * 0.5)
+    decayed = gradient + weight_decay * before
+    trust = 0.001 * before.norm() / (gradient.norm() + before.norm() * weight_decay)
     assert torch.allclose(before - method.head.weight, 0.1 * trust * decayed, rtol=1e-5)
+    assert torch.allclose(bias - method.head.bias, 0.1 * torch.ones_like(bias), rtol=1e-5), "vectors are not scaled"
 
 
 # Which images.

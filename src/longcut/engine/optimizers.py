@@ -52,22 +52,30 @@ def create_optimizer(
     """
     groups = method.parameter_groups(lr)
     if not decay_all:
-        groups = [part for group in groups for part in _without_decay(group)]
+        plain = {"weight_decay": 0.0, "always_adapt": False} if name == "lars" else {"weight_decay": 0.0}
+        groups = [part for group in groups for part in _without_decay(group, plain)]
     if name == "lars":
         from timm.optim.lars import Lars
 
-        return Lars(groups, lr=lr, momentum=momentum, weight_decay=weight_decay, trust_coeff=trust_coefficient)
+        return Lars(
+            groups,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            trust_coeff=trust_coefficient,
+            always_adapt=True,  # else only what decays is scaled
+        )
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     return kind(groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
-def _without_decay(group: dict[str, Any]) -> list[dict[str, Any]]:
-    """A group in two: its matrices and kernels, and its vectors, which do not decay."""
+def _without_decay(group: dict[str, Any], plain: dict[str, Any]) -> list[dict[str, Any]]:
+    """A group in two: its matrices and kernels, and its vectors, with the options that leave those undecayed."""
     kernels = [parameter for parameter in group["params"] if parameter.ndim > 1]
     vectors = [parameter for parameter in group["params"] if parameter.ndim <= 1]
-    parts = [{**group, "params": kernels}, {**group, "params": vectors, "weight_decay": 0.0}]
+    parts = [{**group, "params": kernels}, {**group, "params": vectors, **plain}]
     return [part for part in parts if part["params"]]
 
 
