@@ -17,7 +17,7 @@ from torch import nn
 from longcut.data.class_lists import read_class_list
 from longcut.data.image_set import read_images
 from longcut.engine.build import Facts, build_method
-from longcut.engine.optimizers import create_optimizer
+from longcut.engine.optimizers import create_optimizer, create_scheduler
 from longcut.engine.run_folder import load_run
 from longcut.engine.settings import preset_names, resolve
 from longcut.methods import ERM
@@ -79,6 +79,27 @@ def test_lars_and_what_does_not_decay(weight_decay: float) -> None:
     trust = 0.001 * before.norm() / (gradient.norm() + before.norm() * weight_decay)
     assert torch.allclose(before - method.head.weight, 0.1 * trust * decayed, rtol=1e-5)
     assert torch.allclose(bias - method.head.bias, 0.1 * torch.ones_like(bias), rtol=1e-5), "vectors are not scaled"
+
+
+@pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [
+        (0.0, [1, 1, 1, 1, 1]),
+        (0.04, [1, 1, 1, 1, 1]),
+        (0.2, [0.5, 1, 1, 1, 1]),
+        (0.25, [0.4, 0.8, 1, 1, 1]),
+        (0.4, [0.25, 0.5, 0.75, 1, 1]),
+    ],
+)
+def test_a_rate_rises_to_what_is_set_and_no_higher(warmup: float, expected: list[float]) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    scheduler = create_scheduler(optimizer, steps=10, warmup=warmup)
+    found = []
+    for _ in expected:
+        found.append(optimizer.param_groups[0]["lr"] / 0.5)
+        optimizer.step()
+        scheduler.step()
+    assert found == pytest.approx(expected)
 
 
 # Which images.

@@ -102,7 +102,7 @@ def create_scheduler(
     def factor(step: int) -> float:
         progress = step / steps
         if progress < warmup:
-            return (step + 1) / (warmup * steps)
+            return min(1.0, (step + 1) / (warmup * steps))
         if schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
         if schedule == "step":
