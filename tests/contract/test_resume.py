@@ -223,6 +223,16 @@ def test_fp16_needs_the_scaler_of_a_checkpoint(tmp_path: Path) -> None:
         restore_training(resumed, state, optimizer, scheduler, scaler)
 
 
+def test_the_rate_of_each_step_is_logged(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings("base_small", steps=4, schedule="step", milestones=[0.5], warmup=0.5, validate_epochs=False)
+    monkeypatch.setattr(training, "train", signalled(2))
+    assert not train_run(chosen, inputs, tmp_path / "run")
+    monkeypatch.setattr(training, "train", train)
+    assert train_run(chosen, inputs, tmp_path / "run", resume=True)
+    logged = [json.loads(line)["lr"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert logged == pytest.approx([5e-4, 1e-3, 1e-4, 1e-4])
+
+
 def test_workers_change_nothing(inputs: Inputs, tmp_path: Path) -> None:
     logs = []
     for workers in (0, 2):

@@ -121,13 +121,14 @@ class _Loop:
             accumulate=settings.accumulate,
         )
         watch = Watch(run.method, run.order, run.images, self.out, precision=run.precision)
+        lr = self._lr()
         with Stopper() as stopper, self._log(start) as log, self._progress(start) as progress:
             for step, terms in enumerate(logs, start + 1):
                 last, loss = step == run.steps, None
                 watch.add(terms["loss"])
                 if step % settings.log_every == 0 or last:
                     watch.check_losses(step)
-                    loss = self._write_terms(log, step, terms, progress)
+                    loss = self._write_terms(log, step, terms, lr, progress)
                 progress.advance(step, run.order.images_per_step, loss)
                 if run.selector.active and (step % validate_every == 0 or last):
                     watch.check(step)  # or a network that has diverged would be kept as the best so far
@@ -142,7 +143,12 @@ class _Loop:
                 if stop:
                     self.say(f"stopped after step {step} of {run.steps}; {GO_ON}")
                     return False
+                lr = self._lr()
         return True
+
+    def _lr(self) -> float:
+        """The first group's learning rate, of the step that comes."""
+        return float(self.run.optimizer.param_groups[0]["lr"])
 
     def _batches(self, start: int) -> BatchLoader:
         run = self.run
@@ -160,7 +166,9 @@ class _Loop:
     def _progress(self, start: int) -> ProgressLine:
         return ProgressLine(start, self.run.steps, self.out.name, silent=rank() != 0)
 
-    def _write_terms(self, log: RunLog | None, step: int, terms: dict[str, Tensor], progress: ProgressLine) -> float:
+    def _write_terms(
+        self, log: RunLog | None, step: int, terms: dict[str, Tensor], lr: float, progress: ProgressLine
+    ) -> float:
         """Read the terms (the device is waited for), log their mean over the processes."""
         stacked = torch.stack([*terms.values()]).double()
         if world_size() > 1:
@@ -168,7 +176,7 @@ class _Loop:
             stacked /= world_size()
         values = dict(zip(terms, stacked.tolist(), strict=True))
         if log is not None:
-            log.write(step, values | {"lr": self.run.optimizer.param_groups[0]["lr"]}, speed=progress.speed)
+            log.write(step, values | {"lr": lr}, speed=progress.speed)
         return values["loss"]
 
     def _validate(self, log: RunLog | None, step: int) -> None:
