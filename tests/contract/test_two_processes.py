@@ -61,12 +61,28 @@ class Alternating(Method):
         return self.head(features)
 
 
+class Counting(ERM):
+    """Adds up, after its last yield, the features of the images of all processes."""
+
+    def __init__(self) -> None:
+        super().__init__(small_net(), num_classes=CLASSES)
+        self.register_buffer("seen", torch.zeros(16))
+        self.seen: Tensor
+
+    def training_step(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        yield from super().training_step(batch)
+        with torch.no_grad():
+            self.seen += gather(self.encode(batch.images)).sum(0)
+
+
 def make(case: str) -> Method:
     torch.manual_seed(0)
     options: dict[str, Any] = {"num_classes": CLASSES, "num_negatives": 5}
     makers = {
         "erm": lambda: ERM(small_net(), num_classes=CLASSES),
         "erm_accumulated": lambda: ERM(small_net(), num_classes=CLASSES),
+        "counting": Counting,
+        "counting_accumulated": Counting,
         "clad": lambda: CLAD(small_net(), **options),
         "clad_plus": lambda: CLAD(small_net(), **options, supervise_positives=True, joint_forward=True),
         "alternating": Alternating,
@@ -98,7 +114,16 @@ SELF_SUPERVISED: dict[str, tuple[str, dict[str, Any]]] = {
     "cmc": ("cmc", {"num_negatives": 20}),
     "supcon": ("supcon", {}),
 }
-CASES = ("erm", "erm_accumulated", "clad", "clad_plus", "alternating", *SELF_SUPERVISED)
+CASES = (
+    "erm",
+    "erm_accumulated",
+    "counting",
+    "counting_accumulated",
+    "clad",
+    "clad_plus",
+    "alternating",
+    *SELF_SUPERVISED,
+)
 
 
 def cut(batch: Batch, parts: int) -> list[Batch]:
@@ -129,7 +154,7 @@ def run(case: str, accumulate: int = 1) -> dict[str, Any]:
 
 
 def find() -> dict[str, Any]:
-    found: dict[str, Any] = {case: run(case, 2 if case == "erm_accumulated" else 1) for case in CASES}
+    found: dict[str, Any] = {case: run(case, 2 if case.endswith("_accumulated") else 1) for case in CASES}
     return found | {"failures": shared_failures(), "asked": one_is_asked(), "interrupted": one_is_interrupted()}
 
 
@@ -197,11 +222,25 @@ def test_two_processes_equal_one(case: str, pair: list[dict[str, Any]]) -> None:
     assert any((start[name] - tensor).abs().max() > 1e-2 for name, tensor in alone["state"].items()), "nothing moved"
 
 
-def test_accumulation_equals_a_larger_batch() -> None:
-    once, twice = run("erm"), run("erm", accumulate=2)
+@pytest.mark.parametrize("case", ["erm", "counting"])
+def test_accumulation_equals_a_larger_batch(case: str) -> None:
+    once, twice = run(case), run(case, accumulate=2)
     torch.testing.assert_close(twice["losses"], once["losses"], rtol=1e-5, atol=1e-5)
     for name, tensor in once["state"].items():
         torch.testing.assert_close(twice["state"][name], tensor, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("unequal", [(1, 2), (2, 1), (0, 1)])
+def test_slices_that_yield_unequally_often_are_refused(unequal: tuple[int, int]) -> None:
+    class Unequal(ERM):
+        def training_step(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+            for place in range(next(times)):
+                yield {str(place): self(batch.images).mean()}
+
+    times, method = iter(unequal), Unequal(small_net(), num_classes=CLASSES)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="the slices of one step yield unequally often: leave accumulate at 1"):
+        list(train(method, cut(made_batch(8), 2), optimizer, accumulate=2))
 
 
 def test_a_failure_of_the_first_process_is_every_one_s(pair: list[dict[str, Any]]) -> None:

@@ -47,7 +47,8 @@ def train(
         The terms of the step, detached and on the device, and their sum as `loss`; no value is read, so nothing waits.
 
     Raises:
-        ValueError: the method is not one whose batches can be accumulated, or reads fields that the batches lack.
+        ValueError: the method is not one whose batches can be accumulated, reads fields that the batches lack, or
+            yields more often for one of the batches of a step than for another.
     """
     check_accumulation(method, accumulate)
     if precision == "fp16" and scaler is None:
@@ -120,14 +121,19 @@ class _Step:
         return logs | {"loss": torch.stack([*logs.values()]).sum()}
 
     def _backward(self, steps: list[Iterator[dict[str, Tensor]]], device: str) -> dict[str, Tensor]:
-        """Gradients of the next yield of every open step, and the means of its terms; empty at the end."""
+        """Gradients of the next yield of every open step, and the means of its terms; empty when all are at their end.
+
+        Raises:
+            ValueError: one is at its end before another.
+        """
         sums: dict[str, Tensor] = {}
         for place, step in enumerate(steps):
             with self._synchronised(last=place == len(steps) - 1):
                 try:
-                    with torch.autocast(device, _DTYPES.get(self._precision), enabled=self._precision != "fp32"):
+                    with self._autocast(device):
                         terms = self._advance(step)
                 except StopIteration:
+                    self._end(steps, place, device)
                     return {}
                 if place == 0:
                     self._optimizer.zero_grad(set_to_none=True)
@@ -136,6 +142,15 @@ class _Step:
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach() / len(steps)
         return sums
+
+    def _end(self, steps: list[Iterator[dict[str, Tensor]]], ended: int, device: str) -> None:
+        """Run what all other steps do after their last yield, where one of them has ended."""
+        with self._autocast(device):
+            if ended > 0 or any(next(step, None) is not None for step in steps[1:]):
+                raise ValueError("the slices of one step yield unequally often: leave accumulate at 1") from None
+
+    def _autocast(self, device: str) -> AbstractContextManager[object]:
+        return torch.autocast(device, _DTYPES.get(self._precision), enabled=self._precision != "fp32")
 
     def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:
         if last or not isinstance(self._advance, DistributedDataParallel):
