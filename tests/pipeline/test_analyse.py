@@ -38,15 +38,20 @@ CHANGES: dict[str, Any] = {
     "steps": 6,
     "precision": "fp32",
     "validate_epochs": False,
-    "sample_state_every": 2,
     "ensemble.models": 1,
     "ensemble.model_steps": 2,
     "ensemble.agreement": 1,
 }
 RUNS: dict[str, dict[str, Any]] = {
-    "intrinsic": {"reference_step": 1, "guidance_step": 3, "tau": 2.0, "data.bias_labels": False},
-    "lff": {},
-    "disent": {},
+    "intrinsic": {
+        "reference_step": 1,
+        "guidance_step": 3,
+        "tau": 2.0,
+        "data.bias_labels": False,
+        "sample_state_every": 2,
+    },
+    "lff": {"sample_state_every": 2},
+    "disent": {"sample_state_every": 2},
     "erm": {},
     "mlp": {"backbone.name": "mlp"},
 }

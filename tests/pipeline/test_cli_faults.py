@@ -18,6 +18,7 @@ from made_images import CLASSES, write_images, write_masks
 from PIL import Image
 
 from longcut.engine.checkpoint import load_checkpoint
+from longcut.engine.settings import resolve
 from longcut.evaluation.finite import NotFiniteError
 from longcut.recipes import sweep
 
@@ -53,6 +54,13 @@ pytestmark = pytest.mark.usefixtures("one_process")
         (["milestones=[30,60]"], "schedule.milestones = 30: a share of the run is meant"),
         (["schedule=cosine", "warmup=1"], "schedule.warmup = 1: a share of the run is meant"),
         (["gamma=-1"], "schedule.gamma = -1"),
+        (["agreement=6"], "ensemble.agreement = 6: there are only 5 models to agree"),
+        (
+            ["validate_epochs=false", "validate_every=1"],
+            "run.validate_every = 1: validate_epochs=false validates nothing",
+        ),
+        (["oracle_metric=accuracy"], "run.oracle_metric = 'accuracy': nothing is measured by it without oracle=true"),
+        (["sample_state_every=1"], "sample_state_every: clad keeps nothing of each sample; leave it out"),
         pytest.param(
             ["sync_batchnorm=true"],
             "sync_batchnorm needs GPUs",
@@ -102,6 +110,15 @@ def test_what_is_given_twice(words: list[str], expected: str, tmp_path: Path, da
     given = ["--data", data, "--out", tmp_path / "run", *SMALL, *words]
     assert expected in refused("train", "base_small", *given)
     assert expected in refused("sweep", "base_small", *given)
+
+
+def test_what_a_preset_sets_may_be_without_use_beside_what_is_given() -> None:
+    assert resolve("base_cmnist", {"validate_epochs": False, "oracle": False}).run.validate_every == 500
+    assert resolve("base_bffhq", {"oracle": False}).run.oracle_metric == "bias_conflicting_samples"
+    assert resolve("base_bffhq", {"validate_epochs": False, "validate_every": 7}).run.validate_every == 7
+    with pytest.raises(ValueError, match=r"run.validate_every = 7: .* or set validate_epochs=true"):
+        resolve("erm_demo", {"validate_every": 7})
+    assert resolve("erm_demo", {"validate_every": 7, "validate_epochs": True}).run.validate_every == 7
 
 
 def test_an_unknown_command_or_option_ends_with_2(longcut: Longcut) -> None:

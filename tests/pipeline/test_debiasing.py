@@ -94,12 +94,14 @@ def test_votes_make_the_two_sets() -> None:
 
 @pytest.mark.parametrize("name", ["lff", "intrinsic", "jtt"])
 def test_a_method_reads_what_biased_models_tell_apart(name: str, data: Path, tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"lff": {"amplified": True}, "jtt": {}}.get(
-        name, {"reference_step": 1, "guidance_step": 2}
-    )
+    changes: dict[str, Any] = {
+        "lff": {"amplified": True, "sample_state_every": 3},
+        "intrinsic": {"reference_step": 1, "guidance_step": 2, "sample_state_every": 3},
+        "jtt": {},
+    }[name]
     told: list[str] = []
     inputs = Inputs(data, ensembles=tmp_path / "ensembles")
-    chosen = settings(name, sample_state_every=3, **changes)
+    chosen = settings(name, **changes)
     assert train_run(chosen, inputs, tmp_path / "one", say=told.append)
     (folder,) = (tmp_path / "ensembles").iterdir()
     models = sorted(folder.glob("model-*.npz"))

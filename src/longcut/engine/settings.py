@@ -124,6 +124,7 @@ def check(table: Mapping[str, Any], overrides: Mapping[str, Any], *, preset: str
     if isinstance(run, RunSettings) and (run.steps is None) == (run.epochs is None):
         faults.append("give the run's length once: steps=N or epochs=N")
     faults += _contradictions(checked["ensemble"])
+    faults += _idle(run, given["run"])
     if faults:
         raise SettingsError("; ".join(faults))
     values_of: dict[str, Any] = {**checked, "preset": preset, "method": method}
@@ -134,6 +135,21 @@ def _contradictions(ensemble: BaseModel | None) -> list[str]:
     if isinstance(ensemble, EnsembleSettings) and ensemble.agreement > ensemble.models:
         return [f"ensemble.agreement = {ensemble.agreement}: there are only {ensemble.models} models to agree"]
     return []
+
+
+def _idle(run: BaseModel | None, given: Mapping[str, Any]) -> list[str]:
+    """A fault for each setting that does nothing beside the others; one of a preset's own may be without use."""
+    if not isinstance(run, RunSettings):
+        return []
+    faults = []
+    if "validate_every" in given and run.validate_every and not (run.validate_epochs or run.oracle):
+        faults.append(
+            f"run.validate_every = {run.validate_every}: validate_epochs=false validates nothing; leave it out, or set "
+            "validate_epochs=true"
+        )
+    if "oracle_metric" in given and run.oracle_metric and not run.oracle:
+        faults.append(f"run.oracle_metric = {run.oracle_metric!r}: nothing is measured by it without oracle=true")
+    return faults
 
 
 @cache

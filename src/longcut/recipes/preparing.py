@@ -107,6 +107,8 @@ def prepare(
     facts = _facts(settings, images)
     method, starting_weights = _build(settings, facts, with_weights=with_weights)
     check_accumulation(method, run.accumulate)
+    if run.sample_state_every and not method.sample_state():
+        raise ValueError(f"sample_state_every: {settings.method} keeps nothing of each sample; leave it out")
     images = with_companions(settings, method, inputs, images, say)
     store = training_store(settings, method, inputs, images, say)
     if _facts(settings, store.images) != facts:
