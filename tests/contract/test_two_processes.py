@@ -8,8 +8,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -20,9 +22,12 @@ from two_processes import check_pair, in_pair, over_processes
 
 from longcut.core import Batch, Method
 from longcut.core.distributed import gather, on_first_process_first, rank, world_size
+from longcut.data.image_set import ImageSet
+from longcut.data.order import Order
 from longcut.engine import train
 from longcut.engine.launch import Stopper
 from longcut.methods import CLAD, ERM
+from longcut.recipes.watching import DivergedError, Watch
 
 STEPS = 4
 
@@ -155,7 +160,8 @@ def run(case: str, accumulate: int = 1) -> dict[str, Any]:
 
 def find() -> dict[str, Any]:
     found: dict[str, Any] = {case: run(case, 2 if case.endswith("_accumulated") else 1) for case in CASES}
-    return found | {"failures": shared_failures(), "asked": one_is_asked(), "interrupted": one_is_interrupted()}
+    found |= {"failures": shared_failures(), "asked": one_is_asked(), "diverged": one_diverged()}
+    return found | {"interrupted": one_is_interrupted()}
 
 
 def shared_failures() -> list[tuple[str, str]]:
@@ -207,6 +213,19 @@ def one_is_asked() -> list[bool]:
         if rank() == 1:
             stopper._receive(15, None)  # type: ignore[arg-type]
         return [before, stopper.asked()]
+
+
+def one_diverged() -> str:
+    """What each process is told where a buffer of the second one is not finite."""
+    method, order = make("counting"), Order(8, 4, seed=0, rank=rank(), world_size=world_size())
+    images = ImageSet(Path("photos"), tuple("abcdefgh"), np.zeros(8, np.int64), ("cat",))
+    if rank() == 1:
+        method.state_dict()["seen"].fill_(float("nan"))
+    try:
+        Watch(method, order, images, None, precision="fp32").check(1)
+    except DivergedError as error:
+        return str(error)
+    return "nothing"
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +282,10 @@ def test_an_interrupt_of_the_first_process_leaves_none_waiting(pair: list[dict[s
 
 def test_a_signal_to_one_process_stops_all(pair: list[dict[str, Any]]) -> None:
     assert [found["asked"] for found in pair] == [[False, True]] * 2
+
+
+def test_weights_of_one_process_that_diverged_end_all(pair: list[dict[str, Any]]) -> None:
+    assert [found["diverged"] for found in pair] == [
+        "the weights are not finite after step 1: try a lower lr",
+        "the weights are not finite after step 1 (seen is the first): try a lower lr",
+    ]
