@@ -129,10 +129,7 @@ def test_accumulation_and_fp16_resume_too(inputs: Inputs, tmp_path: Path, monkey
 
 
 class Jittered(ERM):
-    """As strangers' code may: it draws from every global generator."""
-
-    def __init__(self, backbone: torch.nn.Module, *, num_classes: int) -> None:
-        super().__init__(backbone, num_classes=num_classes)
+    """As strangers' code may: it draws from every global generator, and has its parent's constructor."""
 
     def training_step(self, batch: Batch) -> Iterator[dict[str, torch.Tensor]]:
         scale = 1 + 0.1 * (random.gauss(0, 1) + np.random.randn() + float(torch.randn(())))  # noqa: NPY002

@@ -169,7 +169,7 @@ def _models(method: str) -> dict[str, type[BaseModel]]:
 
 def model_of(function: Any, *, without: tuple[str, ...], keyword_only: bool = False) -> type[BaseModel]:
     """A model that checks the arguments of a function or class: its signature is the configuration."""
-    target = vars(function)["__init__"] if isinstance(function, type) else function
+    target = inspect.getattr_static(function, "__init__") if isinstance(function, type) else function
     hints = get_type_hints(target, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(target).parameters.items():
