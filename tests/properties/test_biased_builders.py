@@ -330,11 +330,10 @@ def test_digits_are_the_same_from_whichever_files(digits: GreyImages, mnist: Pat
         read_grey_images(plain)
 
 
-@pytest.mark.skipif(
-    not Path(os.environ.get("LONGCUT_DATA", "."), "mnist.npz").is_file(), reason="LONGCUT_DATA names no mnist.npz"
-)
 def test_mnist_itself(tmp_path: Path) -> None:
-    mnist = Path(os.environ["LONGCUT_DATA"], "mnist.npz")
+    mnist = Path(os.environ.get("LONGCUT_DATA") or "nowhere", "mnist.npz")
+    if not mnist.is_file():
+        pytest.skip("LONGCUT_DATA names no mnist.npz")
     built = build_colored_mnist(mnist, tmp_path / "out", ratio=0.01, valid=0)
     assert built.images == {"train": 60_000, "test": 10_000}
     assert abs(built.conflicting["train"] - 600) <= 10
