@@ -1,18 +1,35 @@
-"""What every test has: a cache of its own, so that none reads or fills the person's, and one thread."""
+"""What every test has: caches of its own, none of which is the person's, one thread, and torch as it starts."""
 
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other over small tensors, in each worker
+# Folders that nothing makes; huggingface_hub reads the names once, when it is imported.
+os.environ["HF_HOME"] = str(Path(tempfile.gettempdir(), f"longcut-tests-{os.getpid()}"))
+os.environ["HF_HUB_CACHE"] = os.environ["HF_HOME"] + "/hub"
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("longcut", deadline=None)  # the clock would tell how busy the machine is
+settings.load_profile("longcut")
 
 
 @pytest.fixture(autouse=True)
 def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_starts() -> None:
+    """What a run sets for its whole process, an earlier test's or a module's fixture's, does not reach this test."""
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture

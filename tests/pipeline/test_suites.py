@@ -339,7 +339,7 @@ def test_a_timm_model_with_random_weights_says_so(
     tmp_path: Path, timm_run: Path, longcut: Longcut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("longcut.backbones.weights._is_cached", lambda _: False)
     stimuli = write_stimuli(tmp_path / "s", [("cat", "elephant"), ("dog", "cat"), ("cat", "unicorn")])
     words = ("evaluate", "timm:resnet10t", "--suite", "cue-conflict", "--data", stimuli, "--out", timm_run)
     told = longcut(*words)

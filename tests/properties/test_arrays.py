@@ -155,7 +155,7 @@ def test_rows_in_order_are_mapped_and_nothing_is_written(tmp_path: Path, mode: s
     assert not (tmp_path / "cache").exists()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from("cdgf"), st.integers(0, COUNT - 1)), min_size=1, max_size=9))
 def test_rows_are_the_records_that_decoding_gives(tmp_path: Path, rows: list[tuple[str, int]]) -> None:
     for seed, name in enumerate("cd"):

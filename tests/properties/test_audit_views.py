@@ -47,7 +47,7 @@ boxes = st.tuples(*[st.integers(0, SIDE - 1)] * 4).map(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(boxes, st.booleans())
 def test_nothing_of_a_foreground_is_in_its_background(box: tuple[int, int, int, int], marked: bool) -> None:
     """Wherever it lies, in the frame too; and a mark in the frame does not come out of it."""

@@ -23,7 +23,7 @@ def chi_square(counts: np.ndarray, shares: np.ndarray) -> float:
     return float((((counts - expected) ** 2 / expected).sum() - freedom) / np.sqrt(2 * freedom))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.integers(0, 5), min_size=2, max_size=20).filter(lambda pool: len(set(pool)) > 1),
     st.lists(st.integers(0, 7), max_size=12),

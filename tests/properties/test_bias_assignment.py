@@ -121,7 +121,7 @@ def test_a_shuffle_does_not_follow_the_order_of_the_set() -> None:
 # Orders, and what is held out.
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(groups=st.lists(st.integers(0, 5), min_size=1, max_size=120), seed=st.integers(0, 99))
 def test_every_beginning_holds_each_group_in_its_share(groups: list[int], seed: int) -> None:
     labels = np.array(groups)

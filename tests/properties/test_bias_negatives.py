@@ -66,7 +66,7 @@ def listing(values: dict[int, Any]) -> list[float]:
     return [float(values.get(i, 0)) for i in range(SAMPLES)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(updates())
 def test_it_equals_dictionaries(case: tuple[float, float, list[Update]]) -> None:
     negatives, expected = updated(*case), by_dictionaries(*case)
@@ -77,7 +77,7 @@ def test_it_equals_dictionaries(case: tuple[float, float, list[Update]]) -> None
     assert negatives.targets.tolist() == seen
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(updates(), st.integers(0, 10**6), st.sampled_from(["negatives", "candidates", "all"]))
 def test_only_members_of_the_class_are_drawn(case: tuple[float, float, list[Update]], seed: int, among: Any) -> None:
     negatives, expected = updated(*case), by_dictionaries(*case)

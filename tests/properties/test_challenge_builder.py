@@ -256,7 +256,7 @@ def test_what_cannot_be_built_is_said_first(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(2, 7), min_size=2, max_size=5), st.integers(0, 2**40))
 def test_partners_are_never_the_image_itself(sizes: list[int], seed: int) -> None:
     targets = np.repeat(np.arange(len(sizes)), sizes).astype(np.int64)
@@ -288,7 +288,7 @@ def test_names_are_unique_in_their_folder() -> None:
 PIXELS = arrays(np.uint8, (3, 4, 3))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PIXELS, arrays(np.uint8, (3, 4)), PIXELS)
 def test_pastes_never_show_background_where_the_mask_is_on(
     foreground: np.ndarray, mask: np.ndarray, background: np.ndarray
@@ -303,7 +303,7 @@ def test_pastes_never_show_background_where_the_mask_is_on(
     assert (hard == np.where(mask[..., None] >= 128, foreground, background)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.integers(1, 30))
 def test_covers_fill_the_frame(height: int, width: int, frame_height: int, frame_width: int) -> None:
     picture = np.full((height, width, 3), 77, np.uint8)

@@ -14,7 +14,7 @@ from longcut.evaluation.class_mapping import map_classes, read_mapping
 NAMES = st.lists(st.sampled_from(["ant", "bee", "cat", "dog", "elk", "fox"]), min_size=1, unique=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(folders=NAMES, classes=NAMES)
 def test_a_folder_is_the_class_of_its_name(folders: list[str], classes: list[str]) -> None:
     common = sorted(set(folders) & set(classes))

@@ -45,7 +45,7 @@ def by_dictionary(capacity: int, batches: Pushes) -> dict[int, deque[list[float]
 ALL_KEYS = torch.arange(CLASSES)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pushes())
 def test_it_equals_a_dictionary_of_bounded_lists(case: tuple[int, Pushes]) -> None:
     capacity, batches = case
@@ -61,7 +61,7 @@ def test_it_equals_a_dictionary_of_bounded_lists(case: tuple[int, Pushes]) -> No
             assert row == pytest.approx(other, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pushes(), st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=9))
 def test_similarities_are_cosines_to_what_is_read(case: tuple[int, Pushes], asked: list[int]) -> None:
     queue, keys = filled(*case), torch.tensor(asked)
@@ -76,7 +76,7 @@ def test_similarities_are_cosines_to_what_is_read(case: tuple[int, Pushes], aske
             assert found[row, slot].item() == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pushes(), st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=9))
 def test_both_ways_to_multiply_agree(case: tuple[int, Pushes], asked: list[int]) -> None:
     queue, keys = filled(*case), torch.tensor(asked)
@@ -93,7 +93,7 @@ def test_both_ways_to_multiply_agree(case: tuple[int, Pushes], asked: list[int])
     torch.testing.assert_close(*gradients)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pushes(), pushes())
 def test_a_checkpoint_carries_on(case: tuple[int, Pushes], later: tuple[int, Pushes]) -> None:
     queue = filled(*case)

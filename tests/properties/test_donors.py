@@ -21,7 +21,7 @@ def eligible(groups: list[int], lends: list[bool], image: int, *, same: bool) ->
     return [donor for donor in others if (groups[donor] == groups[image]) == same]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(-1, 2), st.booleans()), min_size=1, max_size=7), st.booleans())
 def test_the_uniforms_fall_evenly_on_all_who_may_lend(images: list[tuple[int, bool]], same: bool) -> None:
     groups, lends = ([image[part] for image in images] for part in (0, 1))

@@ -30,7 +30,7 @@ def unit(row: list[float]) -> list[float]:
     return [x / length for x in row]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pushes())
 def test_it_equals_a_bounded_list(case: tuple[int, list[Tensor]]) -> None:
     capacity, batches = case
@@ -45,7 +45,7 @@ def test_it_equals_a_bounded_list(case: tuple[int, list[Tensor]]) -> None:
         assert found == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pushes(), st.integers(0, 9))
 def test_similarities_are_cosines_to_what_is_there(case: tuple[int, list[Tensor]], b: int) -> None:
     capacity, batches = case
@@ -62,7 +62,7 @@ def test_similarities_are_cosines_to_what_is_there(case: tuple[int, list[Tensor]
         assert row == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pushes(), pushes())
 def test_a_checkpoint_carries_on(case: tuple[int, list[Tensor]], later: tuple[int, list[Tensor]]) -> None:
     queue, other = FeatureQueue(case[0], DIM), FeatureQueue(case[0], DIM)

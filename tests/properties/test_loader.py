@@ -59,7 +59,7 @@ def on() -> np.ndarray:
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 50), st.integers(0, 5))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes)
 def test_every_epoch_is_a_permutation(size: tuple[int, int, int]) -> None:
     order = Order(*size)
@@ -74,7 +74,7 @@ def test_every_epoch_is_a_permutation(size: tuple[int, int, int]) -> None:
         assert len(seen) + order.batch_size > order.num_samples
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 5), st.integers(0, 9))
 def test_slices_put_together_are_the_batch_of_one_process(
     accumulate: int, world_size: int, each: int, seed: int, start: int
@@ -91,7 +91,7 @@ def test_slices_put_together_are_the_batch_of_one_process(
     assert [epoch for epoch, _ in parts] == [epoch for epoch, _ in alone for _ in range(per_step)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes, st.integers(0, 30))
 def test_any_step_can_be_resumed_at(size: tuple[int, int, int], start: int) -> None:
     order = Order(*size)
@@ -121,7 +121,7 @@ def test_slices_of_unequal_size_are_refused(samples: int, batch: int, accumulate
         Order(samples, batch, 0, accumulate, 0, world)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 5), st.permutations(range(SAMPLES)), st.integers(1, SAMPLES))
 def test_a_sample_is_the_same_in_any_batch(epoch: int, order: list[int], count: int) -> None:
     data = TrainingData(made_store(), FULL, seed=3, parts=COMPOSITES)

@@ -28,7 +28,7 @@ def by_loops(foregrounds: Tensor, weights: Tensor, backgrounds: Tensor) -> Tenso
     return out
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_it_is_its_formula(seed: int) -> None:
     foregrounds, masks, backgrounds = pictures(seed)
@@ -42,7 +42,7 @@ def test_it_is_its_formula(seed: int) -> None:
         torch.testing.assert_close(fine.double() * 255, expected, rtol=0, atol=1e-3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.booleans())
 def test_on_is_foreground_and_off_is_background_exactly(seed: int, floats: bool) -> None:
     foregrounds, masks, backgrounds = pictures(seed)
@@ -53,7 +53,7 @@ def test_on_is_foreground_and_off_is_background_exactly(seed: int, floats: bool)
     assert torch.equal(found[~on], backgrounds[~on])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_it_agrees_with_the_paste_of_one_image(seed: int) -> None:
     foregrounds, masks, backgrounds = pictures(seed)

@@ -65,7 +65,7 @@ def places_by_loops(
 frames = st.tuples(st.integers(1, 3), st.integers(6, 40), st.integers(6, 40), st.integers(0, 99), st.booleans())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(frames, st.integers(1, 6), st.integers(0, 6))
 def test_cells_are_patches_cell_by_cell(frame: tuple[int, int, int, int, bool], low: int, more: int) -> None:
     b, height, width, seed, overlap = frame
@@ -83,7 +83,7 @@ def test_cells_are_patches_cell_by_cell(frame: tuple[int, int, int, int, bool], 
                 assert (ys[i, y, x], xs[i, y, x]) == (top + y % side, left + x % side)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(frames, st.integers(1, 6), st.integers(0, 6))
 def test_the_gather_equals_the_copies(frame: tuple[int, int, int, int, bool], low: int, more: int) -> None:
     b, height, width, seed, overlap = frame

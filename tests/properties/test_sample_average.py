@@ -31,7 +31,7 @@ def unit(row: list[float]) -> list[float]:
     return [x / length for x in row]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pushes())
 def test_it_equals_a_dictionary(case: tuple[float, Pushes]) -> None:
     momentum, batches = case

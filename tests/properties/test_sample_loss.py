@@ -36,7 +36,7 @@ def push(averages: SampleLoss, losses: list[float], indices: list[int]) -> Tenso
     return averages.push(torch.tensor(losses), positions, labels(positions))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pushes())
 def test_it_equals_a_dictionary(case: tuple[float, Pushes]) -> None:
     momentum, batches = case

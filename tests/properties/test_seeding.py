@@ -47,7 +47,7 @@ def test_many_counters_at_once() -> None:
 indices_ = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=8)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), indices_, st.sampled_from(Stream), st.integers(1, 9))
 def test_a_row_depends_on_its_key_alone(seed: int, epoch: int, indices: list[int], stream: Stream, count: int) -> None:
     together = keyed_uniforms(seed, epoch, indices, stream, count)

@@ -111,7 +111,7 @@ def test_only_images_of_the_size_that_only_move_take_the_short_way() -> None:
         assert torch.equal(data[0, EVERYONE]["images"], other[0, EVERYONE]["images"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 300), st.floats(0.2, 1.0), st.floats(1.0, 5.0), st.integers(0, 1000))
 def test_a_square_is_always_taken_whole(side: int, low: float, high: float, seed: int) -> None:
     shapes = np.full((20, 2), side)

@@ -33,7 +33,7 @@ def tiled_with_loops(image: np.ndarray, box: Box) -> np.ndarray:
     return result
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(framed_boxes())
 def test_tiles_equal_the_definition(case: tuple[int, int, Box]) -> None:
     height, width, box = case
@@ -41,7 +41,7 @@ def test_tiles_equal_the_definition(case: tuple[int, int, Box]) -> None:
     assert (tile_background(image, box) == tiled_with_loops(image, box)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(framed_boxes())
 def test_nothing_of_the_box_remains(case: tuple[int, int, Box]) -> None:
     height, width, (x1, y1, x2, y2) = case
@@ -68,7 +68,7 @@ def test_boxes_must_lie_inside(box: Box) -> None:
             background(np.zeros((4, 6, 3), np.uint8), box)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(framed_boxes())
 def test_the_box_of_a_filled_box_is_itself(case: tuple[int, int, Box]) -> None:
     height, width, (x1, y1, x2, y2) = case

@@ -109,7 +109,7 @@ def test_the_query_does_not_depend_on_what_goes_with_it(parts: Parts, images: Im
             assert together[name].dtype == torch.uint8
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.sampled_from(EVERY_KIND),
     st.sampled_from(["original", "mixed_rand", "only_fg"]),
@@ -240,7 +240,7 @@ def test_a_texture_that_is_the_image_gives_the_query() -> None:
     assert torch.equal(batch["non_semantic"][:, 0], batch["images"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.data())
 def test_boxes_keep_their_share_of_the_frame(h: int, w: int, other_h: int, other_w: int, data: st.DataObject) -> None:
     top, left = data.draw(st.integers(0, h - 1)), data.draw(st.integers(0, w - 1))
