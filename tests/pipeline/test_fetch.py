@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import Longcut, Refused
 from PIL import Image
 
 from longcut.data.fetching import download, fetch, sources
@@ -133,6 +134,23 @@ def test_zip_is_unpacked_and_a_missing_checksum_is_said(
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.txt")) == ["a/x.txt", "b/y.txt"]
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     assert f"no checksum is published for toy.zip; this one has sha256:{digest}" in said
+
+
+def test_the_command_fetches_from_a_mirror(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, longcut: Longcut, refused: Refused
+) -> None:
+    content = tar({"x.txt": b"1", "y.txt": b"2"})
+    host.files["mirrored.tar.gz"] = content
+    archive = Archive("https://away.invalid/toy.tar.gz", md5(content))
+    monkeypatch.setitem(sources.SOURCES, "toy", Source((archive,), "free", "files"))
+    monkeypatch.chdir(tmp_path)
+    mirror = "--url", f"{host.url}/mirrored.tar.gz"
+    told = longcut("data", "fetch", "toy", "--out", "mine", *mirror)
+    assert (told.code, told.out) == (0, "mine\n"), told
+    assert (tmp_path / "mine/x.txt").read_bytes() == b"1"
+    assert longcut("data", "fetch", "toy", *mirror).out == "toy\n"
+    assert (tmp_path / "toy/y.txt").is_file()
+    assert "no data set is called 'toys'; take toy" in refused("data", "fetch", "toys")
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(host: Host, tmp_path: Path, said: list[str]) -> None:
