@@ -16,7 +16,7 @@ from longcut.data.builders import challenge_builder
 from longcut.data.builders.challenge_builder import build_backgrounds
 from longcut.data.builders.challenge_plan import draw_partners, mixed_names, unique_stems
 from longcut.data.challenge_layout import MIXED, VARIANTS
-from longcut.data.decoding import ImageError, read_image, write_image
+from longcut.data.decoding import ImageError, read_image, read_mask, write_image
 from longcut.data.image_set import ImageSet, read_images
 from longcut.data.pasting import blend, cover, cover_box, harden
 from longcut.evaluation.background_challenge import foreground_of
@@ -196,8 +196,14 @@ def test_hard_edges_size_and_jpeg(tmp_path: Path) -> None:
 
 def test_hard_edges_have_no_blend(tmp_path: Path) -> None:
     images = sample(tmp_path, 2)
+    for file in images.masks:
+        mask = read_mask(file)
+        mask[13][mask[13] == 255] = 160  # a soft edge on the foreground's side
+        write_image(file, mask)
     build_backgrounds(images, tmp_path / "out", edges="hard", workers=1)
-    for file in (tmp_path / "out").glob("mixed_*/val/*/*.png"):
+    pasted = list((tmp_path / "out").glob("mixed_*/val/*/*.png"))
+    assert len(pasted) == len(MIXED) * len(images)
+    for file in pasted:
         assert set(np.unique(read_image(file)[..., 0])) == {0, 255}
 
 
