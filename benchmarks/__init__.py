@@ -1,1 +1,1 @@
-"""Speed, each figure as a ratio of two things measured in one run."""
+"""Speed: ratios of two ways timed in turns, and seconds where the bar is a time."""

@@ -39,8 +39,9 @@ _CROP = transforms.Compose([transforms.RandomResizedCrop(SIDE), transforms.Rando
 def rows() -> Iterator[Row]:
     """Both sides draw other crops at each repeat and, reading, other files.
 
-    The bars are on what workers do, which ends at uint8 on both sides; the rows without a bar go on to normalised
-    floats on the CPU, where a GPU would make them.
+    The bars of decoding are on what workers do, which ends at uint8 on both sides; its rows without a bar go on to
+    normalised floats on the CPU, where a GPU would make them. Composing ends at those floats on both sides, as the
+    published code composes floats.
     """
     torch.manual_seed(0)
     with one_thread(), photographs(COUNT) as images, TemporaryDirectory() as folder:
