@@ -54,7 +54,7 @@ def test_a_row_depends_on_its_key_alone(seed: int, epoch: int, indices: list[int
     assert together.shape == (len(indices), count)
     assert ((together >= 0) & (together < 1)).all()
     for row, index in enumerate(indices):
-        assert (keyed_uniforms(seed, epoch, index, stream, count)[0] == together[row]).all()
+        assert (keyed_uniforms(seed, epoch, [index], stream, count)[0] == together[row]).all()
     assert (keyed_uniforms(seed, epoch, indices[::-1], stream, count) == together[::-1]).all()
     assert (keyed_uniforms(seed, epoch, indices, stream, count + 3)[:, :count] == together).all()
 
@@ -62,7 +62,7 @@ def test_a_row_depends_on_its_key_alone(seed: int, epoch: int, indices: list[int
 def test_every_part_of_the_key_counts() -> None:
     keys = [(0, 0, 0, Stream.IMAGE), (1, 0, 0, Stream.IMAGE), (2**32, 0, 0, Stream.IMAGE), (0, 1, 0, Stream.IMAGE)]
     keys += [(0, 0, 1, Stream.IMAGE)] + [(0, 0, 0, stream) for stream in Stream if stream is not Stream.IMAGE]
-    draws = {tuple(keyed_uniforms(seed, epoch, index, stream, 4)[0]) for seed, epoch, index, stream in keys}
+    draws = {tuple(keyed_uniforms(seed, epoch, [index], stream, 4)[0]) for seed, epoch, index, stream in keys}
     assert len(draws) == len(keys)
     assert len({x for row in draws for x in row}) == 4 * len(keys)
 

@@ -15,7 +15,7 @@ class Batch:
     """Images of one optimizer step with what belongs to each of them.
 
     The first three fields are always there; the others only where a method names them in `Method.needs`.
-    `v` counts views, the other letters are those of the shapes.
+    `v` counts views, `n` non-semantic negatives, the other letters are those of the shapes.
     """
 
     images: Float[Tensor, "b c h w"]
@@ -32,7 +32,7 @@ class Batch:
     """Class of the image that gave each composite its background."""
     views: Float[Tensor, "b v c h w"] | None = None
     """Further augmentations of the images."""
-    non_semantic: Float[Tensor, "b v c h w"] | None = None
+    non_semantic: Float[Tensor, "b n c h w"] | None = None
     """Images with the texture of `images` and without their meaning."""
     amplified: Bool[Tensor, " b"] | None = None
     """Whether each sample is in the bias-amplified set: what biased models agree on (BiasEnsemble)."""

@@ -27,7 +27,7 @@ def feature_map(backbone: nn.Module, images: Float[Tensor, "b c h w"]) -> Float[
     return features
 
 
-def pool(backbone: nn.Module, features: Float[Tensor, "b d y x"]) -> Float[Tensor, "b d"]:
+def pool(backbone: nn.Module, features: Float[Tensor, "b d y x"]) -> Float[Tensor, "b e"]:
     """What `backbone(images)` makes of its map: `forward_head` where it has one (timm), else the mean over the map."""
     if callable(head := getattr(backbone, "forward_head", None)):
         pooled: Tensor = head(features, pre_logits=True)

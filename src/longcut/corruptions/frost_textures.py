@@ -26,11 +26,11 @@ _OCTAVES = (1, 2, 4, 8, 16, 32, 64, 112)
 
 @dataclass(frozen=True)
 class _Frost:
-    colour: tuple[float, float, float]
+    colour: tuple[int, int, int]
     """Mean of red, green and blue, 0 to 255."""
     bands: tuple[float, ...]
     """Standard deviation of the grey levels within each octave band."""
-    tint: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    tint: tuple[int, int, int] = (0, 0, 0)
     """By how much each channel follows slow clouds of its own, in levels."""
     facets: float = 0.0
     """Share of flat splinters, and below of ripples and ferns."""
