@@ -1,4 +1,4 @@
-"""The first twenty losses of each method at a fixed seed, as they were when they were stored.
+"""The first twenty losses of a method of each kind at a fixed seed, as they were when they were stored.
 
 What these guard is that nobody changes the numbers of a run without meaning to: the order of images, the augmentation,
 the starting weights, the losses. Where a change means to, renew the values:
@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from made_biased import write_biased
 from made_images import write_images, write_masks
 
 from longcut.engine.settings import resolve
@@ -33,8 +34,26 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "erm_on_mixed_rand": ("erm", {"images": "mixed_rand"}),
     "clad": ("clad", {}),
     "clad_plus": ("clad", {"supervise_positives": True}),
+    "moco": ("moco", {"non_semantic": "patch", "capacity": 12}),
+    "lff": ("lff", {"lr": 0.05}),
+    "intrinsic": (
+        "intrinsic",
+        {
+            "batch_size": 12,
+            "image_size": 16,
+            "lr": 0.03,
+            "reference_step": 5,
+            "guidance_step": 10,
+            "validate_epochs": False,
+            "ensemble.models": 3,
+            "ensemble.agreement": 2,
+            "ensemble.model_steps": 30,
+            "ensemble.confidence": 0.4,
+        },
+    ),
 }
-"""Method and settings: of no preset, so that a preset can be tuned."""
+"""Method and settings: of no preset, so that a preset can be tuned. Of the methods, one of each kind: with composites,
+with views and a queue, with a state of each sample, with biased models that tell sets apart."""
 
 
 def losses(name: str, folder: Path) -> list[float]:
@@ -42,6 +61,7 @@ def losses(name: str, folder: Path) -> list[float]:
     if not (folder / "data").exists():
         write_images(folder / "data")
         write_masks(folder / "masks")
+        write_biased(folder / "biased")
     changes = {
         "steps": 20,
         "batch_size": 6,
@@ -55,7 +75,8 @@ def losses(name: str, folder: Path) -> list[float]:
         "log_every": 1,
     }
     method, own = RUNS[name]
-    train_run(resolve(method, changes | own), Inputs(folder / "data", folder / "masks"), folder / name)
+    inputs = Inputs(folder / "biased") if method == "intrinsic" else Inputs(folder / "data", folder / "masks")
+    train_run(resolve(method, changes | own), inputs, folder / name)
     lines = (folder / name / "log.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines]
 
