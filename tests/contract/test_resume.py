@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import random
-import resource
 import select
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from folders import full_disk
 from made_images import write_images, write_masks
 
 from longcut.backbones import SmallConvNet
@@ -384,13 +384,8 @@ def test_a_file_that_cannot_grow_leaves_the_former_checkpoint_whole(tmp_path: Pa
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, method(), step=1, about={})
     former = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(former) // 2, limits[1]))
-    try:
-        with pytest.raises(OSError, match="the checkpoint that was there before is whole"):
-            save_checkpoint(path, method(), step=2, about={})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(len(former) // 2), pytest.raises(OSError, match="the checkpoint that was there before is whole"):
+        save_checkpoint(path, method(), step=2, about={})
     assert path.read_bytes() == former
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["checkpoint.pt"]
 
@@ -427,13 +422,8 @@ def test_a_log_is_not_lost_where_it_cannot_be_shortened(tmp_path: Path, monkeypa
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 1, "loss": 1.0}\n{"step": 2, "loss": 1.0}\n')
     former = log.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            RunLog(tmp_path, 1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(10), pytest.raises(OSError, match="too large"):
+        RunLog(tmp_path, 1)
     assert log.read_bytes() == former
 
 

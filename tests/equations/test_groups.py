@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import resource
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import pytest
+from folders import full_disk
 
 from longcut.evaluation.groups import (
     group_accuracies,
@@ -282,12 +282,7 @@ def test_a_disk_that_is_full_leaves_the_former_predictions_and_nothing_else(tmp_
     path = tmp_path / "test.best_val.npz"
     said(drawn(11), 4, 4).save(path)
     former = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(former) // 2, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            said(drawn(12), 4, 4).save(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(len(former) // 2), pytest.raises(OSError, match="too large"):
+        said(drawn(12), 4, 4).save(path)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == former

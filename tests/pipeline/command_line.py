@@ -1,9 +1,12 @@
-"""What the tests of the command line share: settings of a tiny run, and how a command ended."""
+"""What the tests of the command line share: settings of a tiny run, how a command ended, what was measured."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 SMALL = (
     "backbone.name=convnet5",
@@ -33,3 +36,8 @@ class Told:
 
 Longcut = Callable[..., Told]
 Refused = Callable[..., str]
+
+
+def rows_of(run: Path) -> list[dict[str, Any]]:
+    """What a run measured."""
+    return [json.loads(line) for line in (run / "results.jsonl").read_text("utf-8").splitlines()]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import audit_networks
 import numpy as np
 import pytest
 from command_line import Longcut, Refused
+from folders import full_disk
 from made_images import CLASSES, write_images, write_masks
 from PIL import Image
 
@@ -313,17 +312,6 @@ def test_folders_that_are_none_or_of_something_else(
 
 
 # Cut short.
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_full_disk_loses_nothing(

@@ -24,7 +24,7 @@ from longcut.report.audit.page import write_audit_page
 from longcut.report.audit.summary import format_audit
 
 try:
-    from browser import BROWSER, Tab, new_tab, started
+    from browser import BROWSER, Tab, new_tab
 except ImportError:
     BROWSER = None
 
@@ -250,12 +250,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit of <b>")
     made_audit(folder)
     return write_audit_page(folder)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with started(tmp_path_factory.mktemp("profile")) as address:
-        yield address
 
 
 @pytest.fixture

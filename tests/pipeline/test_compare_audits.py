@@ -27,7 +27,7 @@ from longcut.report.audit_comparison.folders import are_audits
 from longcut.report.audit_comparison.page import comparison_page, write_comparison_page
 
 try:
-    from browser import BROWSER, Tab, new_tab, started
+    from browser import BROWSER, Tab, new_tab
 except ImportError:
     BROWSER = None
 
@@ -258,12 +258,6 @@ def test_names_stay_text_and_nothing_is_linked(tmp_path: Path, pair: list[Path])
 def test_the_page_needs_no_torch() -> None:
     code = "import sys, longcut.report.audit_comparison.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with started(tmp_path_factory.mktemp("profile")) as address:
-        yield address
 
 
 @pytest.fixture

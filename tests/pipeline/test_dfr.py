@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SMALL, Longcut, Refused
+from command_line import SMALL, Longcut, Refused, rows_of
 from made_audit import made_audit
 from made_biased import NAMES, write_biased
 
@@ -45,10 +44,6 @@ def biased(trained: Path) -> Path:
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained / "run", tmp_path / "run"))
-
-
-def rows_of(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "results.jsonl").read_text("utf-8").splitlines()]
 
 
 def changed(source: Path, out: Path, change) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import SMALL, Longcut, Refused, small
+from command_line import SMALL, Longcut, Refused, rows_of, small
 from made_runs import make_challenge, make_row, make_run, write_image, write_rows
 
 from longcut.engine.run_folder import CHECKPOINTS
@@ -74,10 +74,6 @@ def run(biased: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def table(biased: Path) -> Path:
     return biased / "data" / "birds.csv"
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "results.jsonl").read_text("utf-8").splitlines()]
 
 
 def compared(*folders: Path) -> Comparison:

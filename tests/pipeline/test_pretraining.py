@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from command_line import SMALL, Longcut, Refused
+from command_line import SMALL, Longcut, Refused, rows_of
 from made_images import CLASSES, write_images, write_masks
 from torch import nn
 
@@ -173,10 +172,6 @@ def test_an_encoder_is_measured_through_its_probe(
     head = dict(np.load(run / "linear_head.npz"))
     np.savez(run / "linear_head.npz", **{**head, "weights_hash": np.array("sha256:others")})
     assert "fitted on other weights" in refused(*words)
-
-
-def rows_of(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
 
 
 def test_a_classifier_needs_classes(tmp_path: Path, flat: Path, refused: Refused) -> None:

@@ -11,7 +11,7 @@ from made_runs import make_challenge, make_run, write_image
 from longcut.report.page import write_report
 
 pytest.importorskip("websocket", reason="needs websocket-client, of the extra 'dev'")
-from browser import BROWSER, Tab, new_tab, started
+from browser import BROWSER, Tab, new_tab
 
 CLASSES = ["dog", "<script>alert(1)</script>", "a class with quite a long name that has to be broken on a telephone"]
 VISIBLE = "[...document.querySelectorAll('.card')].filter(card => card.checkVisibility()).length"
@@ -31,12 +31,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_challenge(folder / "challenge", runs[-1], CLASSES)
         write_image(runs[-1] / "pictures" / "batch.jpg", seed=0, size=1200)
     return write_report(runs, folder / "a report.html")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with started(tmp_path_factory.mktemp("profile")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Longcut, Refused
+from folders import files
 from made_images import CLASSES, write_images
 
 from longcut.data.builders import stylize
@@ -53,10 +54,6 @@ def some(root: str, sizes: dict[str, int]) -> ImageSet:
     """Images by name alone."""
     paths = tuple(f"{name}/{i}.png" for name, size in sizes.items() for i in range(size))
     return ImageSet(Path(root), paths, np.repeat(np.arange(len(sizes)), list(sizes.values())), tuple(sizes))
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def table(root: Path) -> list[dict[str, str]]:

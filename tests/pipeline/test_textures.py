@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import SMALL, Longcut, Refused
+from folders import files
 from made_images import CLASSES, write_images
 
 from longcut.core.seeding import Stream, keyed_uniforms
@@ -43,10 +44,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(textures, "synthesize_texture", synthesize)
     return seeds
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def table(root: Path) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from folders import files
 from made_images import write_images
 
 from longcut.corruptions import corrupt
@@ -63,10 +64,6 @@ def write_npz(path: Path, digits: GreyImages) -> Path:
 def manifest(folder: Path, split: str | None = None) -> list[dict[str, str]]:
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if split in (None, row["split"])]
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in root.iterdir()}
 
 
 def column(rows: list[dict[str, str]], name: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -39,10 +40,6 @@ def sample(root: Path, per_class: int = 3) -> ImageSet:
             write_image(root / "images" / name / f"{i}.png", image)
             write_image(root / "masks" / name / f"{i}.png", mask)
     return read_images(root / "images", masks=root / "masks")
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def manifest(root: Path) -> list[dict[str, str]]:

@@ -7,15 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import fill
 
 from longcut.data.image_set import ImageSet, mask_path, read_images, splits_of, texture_path
-
-
-def fill(root: Path, *files: str) -> Path:
-    for file in files:
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).touch()
-    return root
 
 
 def refusal(*args: object, **options: object) -> str:

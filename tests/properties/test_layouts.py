@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import fill
 
 from longcut.data import tables
 from longcut.data.destination import check_outside
@@ -18,13 +19,6 @@ from longcut.data.layouts import LAYOUTS, LayoutOptions, find_layout
 from longcut.data.tables import LabelError
 
 SEVERE = LayoutOptions(severity="1pct")
-
-
-def fill(root: Path, *files: str) -> Path:
-    for file in files:
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).touch()
-    return root
 
 
 def told(images: ImageSet) -> dict[str, tuple[str, str]]:

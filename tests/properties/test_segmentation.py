@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import files
 
 from longcut.data.builders import grabcut, segmentation
 from longcut.data.builders.grabcut import grabcut_mask
@@ -35,10 +36,6 @@ def folder(root: Path, count: int = 6) -> ImageSet:
         write_image(root / "ä b" / f"{i}.png", image)
     boxes = np.array([(17 + i, 11, 43 + i, 37) for i in range(count)], np.float64)
     return replace(read_images(root), boxes=boxes)
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(("height", "width", "radius"), [(48, 64, 12), (200, 240, 60), (400, 520, 110)])
