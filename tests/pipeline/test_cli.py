@@ -138,6 +138,18 @@ def test_weights_come_from_another_run(tmp_path: Path, data: Path, run: Path, lo
     assert row["starting_weights"].startswith("checkpoint.pt (sha256:")
 
 
+def test_validation_measures_what_evaluation_does(tmp_path: Path, longcut: Longcut) -> None:
+    """On images that are larger than the network's, which are decoded before they are cut out."""
+    write_images(tmp_path / "data" / "train", count=6)
+    write_images(tmp_path / "data" / "val", count=30, seed=1)
+    out, words = tmp_path / "run", [*(word for word in SMALL if "image_size" not in word), "image_size=16"]
+    assert longcut("train", "base_small", "--data", tmp_path / "data", "--out", out, *words).code == 0
+    assert longcut("evaluate", out, "--data", tmp_path / "data" / "val").code == 0
+    validated = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][-1]["val_accuracy"]
+    measured = json.loads((out / "results.jsonl").read_text().splitlines()[0])["value"]
+    assert validated == measured
+
+
 # The door.
 
 

@@ -20,8 +20,9 @@ from longcut.data.batches import EvaluationData, TrainingData
 from longcut.data.image_set import ImageSet, read_images
 from longcut.data.loader import BatchLoader
 from longcut.data.order import evaluation_keys
-from longcut.data.store import Recipe, Store, fingerprint
+from longcut.data.store import Store, fingerprint
 from longcut.engine.launch import find_device
+from longcut.recipes.inputs import evaluation_recipe
 from longcut.recipes.models import Model
 from longcut.recipes.reading import BATCH, Say, open_images, options_for
 
@@ -107,7 +108,7 @@ def read_known(model: Model, data: Path, split: str | None, *, labelled: bool = 
 
 
 def _key(model: Model, images: ImageSet, views: int, seed: int) -> str:
-    recipe = Recipe(side=2 * model.image_size, composites=False)
+    recipe = evaluation_recipe(model.image_size)
     known = [
         model.subject.weights_hash,
         fingerprint(images, recipe),

@@ -190,7 +190,8 @@ def training_store(settings: Settings, method: Method, inputs: Inputs, images: I
         ValueError: no mask shows a foreground; says what values there are.
     """
     masked = needs_masks(settings, method)
-    store = _open(settings, inputs, images, composites=masked, say=say)
+    recipe = training_recipe(settings.data.image_size, composites=masked)
+    store = _open(settings, inputs, images, recipe, say=say)
     if masked:
         _check_foregrounds(store, say)
     return store
@@ -239,13 +240,15 @@ def training_data(
 def _textures(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Store:
     assert inputs.textures is not None
     textures = texture_images(images, inputs.textures)
-    return _open(settings, replace(inputs, skip_bad=False), textures, composites=False, say=say)
+    recipe = training_recipe(settings.data.image_size, composites=False)
+    return _open(settings, replace(inputs, skip_bad=False), textures, recipe, say=say)
 
 
 def _stylized(settings: Settings, inputs: Inputs, images: ImageSet, say: Say) -> Stylized:
     assert inputs.stylized is not None
     pictures, shapes = read_stylized(inputs.stylized).shown_by(images)
-    store = _open(settings, replace(inputs, skip_bad=False), pictures, composites=False, say=say)
+    recipe = training_recipe(settings.data.image_size, composites=False)
+    store = _open(settings, replace(inputs, skip_bad=False), pictures, recipe, say=say)
     return Stylized.group(store, shapes, pictures.targets, images.paths)
 
 
@@ -277,7 +280,7 @@ def _open_measured(settings: Settings, inputs: Inputs, images: ImageSet, split: 
     only = images.classes if settings.data.class_list else None
     found = read_images(inputs.data, split, only=only, classes=images.classes, options=layout_options(settings))
     found = found if settings.data.bias_labels else found.without_bias()
-    return _open(settings, inputs, found, composites=False, say=say)
+    return _open(settings, inputs, found, evaluation_recipe(settings.data.image_size), say=say)
 
 
 def training_recipe(image_size: int, *, composites: bool) -> Recipe:
@@ -285,9 +288,13 @@ def training_recipe(image_size: int, *, composites: bool) -> Recipe:
     return Recipe(side=math.ceil(image_size * 8 / 7), composites=composites)
 
 
-def _open(settings: Settings, inputs: Inputs, images: ImageSet, *, composites: bool, say: Say) -> Store:
+def evaluation_recipe(image_size: int) -> Recipe:
+    """Records to measure on, at validation as after training: at most twice the input's size."""
+    return Recipe(side=2 * image_size, composites=False)
+
+
+def _open(settings: Settings, inputs: Inputs, images: ImageSet, recipe: Recipe, *, say: Say) -> Store:
     """The records: kept on disk they are decoded by the first process alone, else by each, the first one at first."""
-    recipe = training_recipe(settings.data.image_size, composites=composites)
     return on_first_process_first(
         lambda: open_store(
             images, recipe, mode=settings.data.cache, folder=inputs.cache, skip_bad=inputs.skip_bad, say=say

@@ -18,7 +18,7 @@ from longcut.data.imagenet_classes import known_groups, wordnet_ids
 from longcut.data.layouts import LayoutOptions, find_layout
 from longcut.data.loader import BatchLoader
 from longcut.data.order import evaluation_keys
-from longcut.data.store import Recipe, Store
+from longcut.data.store import Store
 from longcut.engine.launch import find_device
 from longcut.evaluation.class_mapping import ClassMapping
 from longcut.evaluation.collect import collect
@@ -27,6 +27,7 @@ from longcut.evaluation.metrics import measure
 from longcut.evaluation.models import GatheredClassifier, Gathering, ImageNetClassifier
 from longcut.evaluation.predictions import Predictions, predictions_name
 from longcut.evaluation.results import Subject, row
+from longcut.recipes.inputs import evaluation_recipe
 from longcut.recipes.models import Model
 
 Say = Callable[[str], None]
@@ -115,7 +116,7 @@ def limited(images: ImageSet, limit: int | None) -> ImageSet:
 
 def open_images(images: ImageSet, size: int, *, skip_bad: bool, say: Say) -> Store:
     """The images decoded at twice a model's size at most: in memory where they fit."""
-    recipe = Recipe(side=2 * size, composites=False)
+    recipe = evaluation_recipe(size)
     fits = estimate_bytes(images, recipe) < _IN_MEMORY
     return open_store(images, recipe, mode="memory" if fits else "none", skip_bad=skip_bad, say=say)
 
