@@ -31,6 +31,23 @@ def write_masks(root: Path, *, classes: Sequence[str] = CLASSES, count: int = 6,
     return root
 
 
+def write_celeba(root: Path, *, count: int = 24, size: int = 32) -> Path:
+    """Noise in CelebA's layout: the first two thirds of the images for training, the others to test on.
+
+    Attributes: `Blond_Hair` of every other image, `Male` of every other two, `Smiling` of every other four.
+    """
+    names = [f"{number:06}.png" for number in range(count)]
+    attributes = [(i % 2, i // 2 % 2, i // 4 % 2) for i in range(count)]
+    for number, name in enumerate(names):
+        pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3))
+        _save(root / "img_align_celeba" / name, pixels)
+    rows = [" ".join([name, *(str(2 * has - 1) for has in row)]) for name, row in zip(names, attributes, strict=True)]
+    (root / "list_attr_celeba.txt").write_text("\n".join([str(count), "Blond_Hair Male Smiling", *rows]))
+    splits = [f"{name} {2 * (number >= count * 2 // 3)}" for number, name in enumerate(names)]
+    (root / "list_eval_partition.txt").write_text("\n".join(splits))
+    return root
+
+
 def _photograph(draw: np.random.Generator, place: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     hue = np.roll([150, 60, 20], place)
     pixels = (hue + draw.integers(0, 60, (size, size, 3))).astype(np.uint8)

@@ -16,8 +16,8 @@ import audit_networks
 import numpy as np
 import pytest
 import torch
-from command_line import Longcut, Refused
-from made_images import CLASSES, write_images, write_masks
+from command_line import Longcut, Refused, small
+from made_images import CLASSES, write_celeba, write_images, write_masks
 from PIL import Image
 
 from longcut.engine.run_folder import load_run
@@ -144,6 +144,20 @@ def test_a_run_through_a_head_that_it_keeps(
     assert (run / "predictions" / f"here{'.dfr' * (kind == 'dfr')}.npz").is_file()
     in_memory = audit_in_memory(run, data, head=kind, masks=masks, suites=("calibration", "attention"))
     assert values(in_memory) == values(found)
+
+
+def test_a_run_is_audited_on_the_attributes_that_it_was_trained_on(
+    audit: Audit, longcut: Longcut, tmp_path: Path
+) -> None:
+    celeba, run = write_celeba(tmp_path / "celeba"), tmp_path / "run"
+    chosen = small("data.target=Male", "data.bias=Smiling", "validate_epochs=false")
+    assert longcut("train", "base_small", "--data", celeba, "--out", run, *chosen).code == 0
+    alone = {(group["target"], group["bias"]) for group in audit(f"run:{run}", celeba, "--suite", "groups").groups}
+    assert alone == {(target, bias) for target in ("not Male", "Male") for bias in ("not Smiling", "Smiling")}
+    in_memory = audit_in_memory(str(run), celeba, suites="groups")
+    assert {(group["target"], group["bias"]) for group in in_memory.groups} == alone
+    told = audit(f"run:{run}", celeba, "--suite", "groups", "--bias-column", "Blond_Hair", out="other")
+    assert {group["bias"] for group in told.groups} == {"not Blond_Hair", "Blond_Hair"}
 
 
 def test_a_net_without_the_classes_goes_without_labels(audit: Audit, tmp_path: Path) -> None:

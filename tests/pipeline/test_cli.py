@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import SMALL, Longcut
+from command_line import SMALL, Longcut, rows_of, small
 from made_images import write_images, write_masks
 
 from longcut import __version__
@@ -142,12 +142,11 @@ def test_validation_measures_what_evaluation_does(tmp_path: Path, longcut: Longc
     """On images that are larger than the network's, which are decoded before they are cut out."""
     write_images(tmp_path / "data" / "train", count=6)
     write_images(tmp_path / "data" / "val", count=30, seed=1)
-    out, words = tmp_path / "run", [*(word for word in SMALL if "image_size" not in word), "image_size=16"]
-    assert longcut("train", "base_small", "--data", tmp_path / "data", "--out", out, *words).code == 0
-    assert longcut("evaluate", out, "--data", tmp_path / "data" / "val").code == 0
-    validated = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()][-1]["val_accuracy"]
-    measured = json.loads((out / "results.jsonl").read_text().splitlines()[0])["value"]
-    assert validated == measured
+    run, data = tmp_path / "run", tmp_path / "data"
+    assert longcut("train", "base_small", "--data", data, "--out", run, *small("image_size=16")).code == 0
+    assert longcut("evaluate", run, "--data", data / "val").code == 0
+    validated = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    assert validated["val_accuracy"] == rows_of(run)[0]["value"]
 
 
 # The door.

@@ -58,6 +58,17 @@ def test_probes_go_to_the_results_and_to_a_small_table(run: Path, split_data: Pa
     assert longcut("compare", run).code == 0
 
 
+def test_a_network_of_which_only_scores_are_known_is_probed_by_them(
+    split_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    (tmp_path / "nets_of_scores.py").write_text("def score(images):\n    return images.mean(dim=(2, 3))\n")
+    monkeypatch.chdir(tmp_path)
+    model, _ = open_model("nets_of_scores:score", image_size=16)
+    probe(model, split_data, tmp_path / "out", say=lines.append)
+    assert "train: computing scores, the only features known, of 24 images once" in lines
+
+
 def test_features_are_computed_once(run: Path, model: Model, split_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     first = probe(model, split_data, run, say=lines.append)

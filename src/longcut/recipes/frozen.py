@@ -22,6 +22,7 @@ from longcut.data.loader import BatchLoader
 from longcut.data.order import evaluation_keys
 from longcut.data.store import Store, fingerprint
 from longcut.engine.launch import find_device
+from longcut.evaluation.foreign.models import ForeignClassifier
 from longcut.recipes.inputs import evaluation_recipe
 from longcut.recipes.models import Model
 from longcut.recipes.reading import BATCH, Say, open_images, options_for
@@ -78,7 +79,8 @@ def frozen_features(
     if kept is not None:
         say(f"{name}: features of {len(kept.images)} images read from {file}")
         return kept
-    say(f"{name}: computing features of {len(images)} images once")
+    what = "scores, the only features known," if isinstance(model.network, ForeignClassifier) else "features"
+    say(f"{name}: computing {what} of {len(images)} images once")
     store = open_images(images, model.image_size, skip_bad=skip_bad, say=say)
     passes = _encode_all(model, store, views, seed)
     if not np.isfinite(passes).all():

@@ -37,17 +37,24 @@ OUTSIDE = "outside"
 _IN_MEMORY = 2e9  # bytes; a larger set is decoded as it is read
 
 
-def options_for(model: Model, root: Path) -> LayoutOptions:
-    """Which target, bias or severity a run was trained on, as far as the data holds several to choose from."""
+def options_for(model: Model, root: Path, given: LayoutOptions | None = None) -> LayoutOptions:
+    """Which target, bias or severity is given, else which a run was trained on where the data holds several."""
     layout = find_layout(root)
     known = layout.options if layout else frozenset()
-    return LayoutOptions(**{name: value for name, value in vars(model.options).items() if name in known})
+    trained = {name: value for name, value in vars(model.options).items() if name in known}
+    said = {name: value for name, value in vars(given or LayoutOptions()).items() if value is not None}
+    return LayoutOptions(**(trained | said))
 
 
 def measured_split(data: Path, options: LayoutOptions | None = None) -> str:
     """The split to measure on: `test`, else `val`, `valid` or `train`; empty where there is none."""
     splits = splits_of(data, options=options)
     return next((name for name in ("test", "val", "valid", "train") if name in splits), "")
+
+
+def read_measured(folder: Path, split: str | None, layout: LayoutOptions | None = None) -> ImageSet:
+    """The images of a split; where none is named, of that which `measured_split` chooses."""
+    return read_images(folder, split or measured_split(folder, layout) or None, options=layout)
 
 
 def read_for(model: Model, root: Path, split: str | None) -> tuple[Any, ImageSet]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from longcut.data.destination import check_outside
-from longcut.data.image_set import read_images
 from longcut.data.layouts import LayoutOptions
 from longcut.evaluation.audit.result import AuditResult
 from longcut.recipes.audit.changes import ALONE, REMOVED, SWAPPED
@@ -20,7 +19,7 @@ from longcut.recipes.audit.run import run_audit
 from longcut.recipes.models import open_model
 from longcut.recipes.opening.model import ModelOptions
 from longcut.recipes.opening.sources import PREDICTIONS
-from longcut.recipes.reading import measured_split
+from longcut.recipes.reading import options_for, read_measured
 
 AUDIT_FIGURES = (
     *("accuracy", "ece", "consistency", "attention_excess"),
@@ -50,7 +49,7 @@ def audit_named(
         out: folder of the audit.
         options: what is asked for.
         split: of the images; else `test`, `val`, `valid` or `train`, the first that there is.
-        layout: what to read of a layout that holds several targets or biases.
+        layout: what to read of a layout that holds several targets or biases; else what a run was trained on.
         say: is told, in lines, what a person wants to know.
         opening: what `open_model` takes beside the name.
 
@@ -61,11 +60,12 @@ def audit_named(
     check_folder(out)
     check_outside(folder, out)
     options = options or AuditOptions()
-    images = read_images(folder, split or measured_split(folder, layout) or None, options=layout)
     if name.startswith(PREDICTIONS):
         check_unsaid(opening)
+        images = read_measured(folder, split, layout)
         return audit_predictions(Path(name.removeprefix(PREDICTIONS)), images, out, options, say=say)
     model, _ = open_model(name, out=out, or_random=True, **opening)
+    images = read_measured(folder, split, options_for(model, folder, layout))
     return run_audit(model, images, out, options, say=say)
 
 

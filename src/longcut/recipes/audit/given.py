@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from longcut.attribution.class_activation import evaluation_mode
 from longcut.data.decoding import image_size
 from longcut.data.destination import check_outside
-from longcut.data.image_set import ImageSet, read_images
+from longcut.data.image_set import ImageSet
 from longcut.data.layouts import LayoutOptions
 from longcut.engine.launch import find_device
 from longcut.evaluation.audit.result import AuditResult
@@ -33,9 +33,10 @@ from longcut.recipes.opening.configuration import assumed, module_configuration
 from longcut.recipes.opening.found import Found
 from longcut.recipes.opening.model import ModelOptions
 from longcut.recipes.opening.sources import PREDICTIONS
-from longcut.recipes.reading import measured_split
+from longcut.recipes.reading import options_for, read_measured
 
 Network = Callable[[Tensor], Any]
+Read = Callable[[Model | None], ImageSet]
 
 
 def audit_given(
@@ -57,8 +58,8 @@ def audit_given(
         model: a name as `open_model` takes it, `predictions:FILE.csv`, an opened one, a module, or a function from
             normalised images to scores.
         images: a folder as `read_images` reads it, or what `arrays.image_set` takes.
-        targets: as `arrays.with_targets` takes them, or None; for a folder the name of their column, where its
-            layout has several.
+        targets: as `arrays.with_targets` takes them, or None; for a folder the name of their column where its
+            layout has several, else that which a run was trained on.
         out: folder of the audit.
         options: what is asked for.
         masks: as `arrays.image_set` takes them, or a folder; where None GrabCut's.
@@ -75,30 +76,30 @@ def audit_given(
     if isinstance(masks, str | Path):
         options, masks = replace(options, masks=Path(masks)), None
     if isinstance(images, str | Path):
-        check_outside(Path(images), out)
-        found = _of_folder(Path(images), targets, bias, masks, split)
+        read, side = _in_folder(Path(images), _columns(Path(images), targets, bias, masks), split, out), None
         targets = bias = None
     else:
-        found = _of_memory(images, masks, split, out, options)
+        read, side = _in_memory(images, masks, split, out, options)
     if isinstance(model, str) and model.startswith(PREDICTIONS):
         check_unsaid(vars(said))
-        found = _labelled(found, targets, bias, tuple(classes or ()))
-        return audit_predictions(Path(model.removeprefix(PREDICTIONS)), found, out, options)
-    side = min(image_size(found.root / found.paths[0])) if is_array(images) else None
+        labelled = _labelled(read(None), targets, bias, tuple(classes or ()))
+        return audit_predictions(Path(model.removeprefix(PREDICTIONS)), labelled, out, options)
     with _opened(model, said, side, out) as opened:
         opened = _with_names(opened, classes, numbered=targets is not None)
-        return run_audit(opened, _labelled(found, targets, bias, opened.classes), out, options)
+        return run_audit(opened, _labelled(read(opened), targets, bias, opened.classes), out, options)
 
 
-def _of_memory(images: Any, masks: Any, split: str | None, out: Path, options: AuditOptions) -> ImageSet:
+def _in_memory(images: Any, masks: Any, split: str | None, out: Path, options: AuditOptions) -> tuple[Read, int | None]:
+    """How the images are read, and the side of those in an array."""
     if split is not None:
         raise ValueError(f"split={split!r} goes with a folder: a list or an array has no splits")
     if is_array(images) and options.masks is not None:
         raise ValueError(f"{options.masks} has masks of files: give an array of masks for an array of images")
-    return image_set(images, masks, out / GIVEN)
+    found = image_set(images, masks, out / GIVEN)
+    return lambda model: found, min(image_size(found.root / found.paths[0])) if is_array(images) else None
 
 
-def _of_folder(folder: Path, target: Any, bias: Any, masks: Any, split: str | None) -> ImageSet:
+def _columns(folder: Path, target: Any, bias: Any, masks: Any) -> LayoutOptions:
     if masks is not None:
         raise ValueError(f"the masks of {folder} are a folder too, a tree like it")
     if any(not isinstance(column, str | None) for column in (target, bias)):
@@ -106,8 +107,13 @@ def _of_folder(folder: Path, target: Any, bias: Any, masks: Any, split: str | No
             f"{folder} says itself what its images are: targets and bias are names of its columns, or go with a list "
             "or an array"
         )
-    layout = LayoutOptions(target=target, bias=bias)
-    return read_images(folder, split or measured_split(folder, layout) or None, options=layout)
+    return LayoutOptions(target=target, bias=bias)
+
+
+def _in_folder(folder: Path, layout: LayoutOptions, split: str | None, out: Path) -> Read:
+    """How the images are read: what the layout leaves open as the model was trained on it."""
+    check_outside(folder, out)
+    return lambda model: read_measured(folder, split, options_for(model, folder, layout) if model else layout)
 
 
 def _labelled(images: ImageSet, targets: Any, bias: Any, classes: tuple[str, ...]) -> ImageSet:
