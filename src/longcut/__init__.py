@@ -13,6 +13,7 @@ __all__ = ["__version__", "audit"]
 
 _ROOMS = frozenset(
     (
+        "attribution",
         "backbones",
         "core",
         "corruptions",

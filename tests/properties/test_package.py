@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
@@ -13,6 +14,8 @@ import longcut
 def test_rooms_are_there_by_name_and_nothing_else_is() -> None:
     assert longcut.losses.info_nce is not None
     assert longcut.queues.ClassQueue is not None
+    packages = {found.name for found in pkgutil.iter_modules(longcut.__path__) if found.ispkg}
+    assert packages - {"cli"} == longcut._ROOMS
     with pytest.raises(AttributeError, match="'loses'; its rooms are"):
         longcut.loses  # noqa: B018
 

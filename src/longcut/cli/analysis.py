@@ -17,7 +17,13 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable imag
 
 
 def probe(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run (DIR or run:DIR), or timm:NAME.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model: run:DIR, timm:NAME, torchvision:NAME, onnx:FILE, an exported file, or module:callable.",
+        ),
+    ],
     data: Annotated[Path, typer.Option("--data", help="Labelled images: class folders, with splits or not, or a CSV.")],
     train: Annotated[str | None, typer.Option("--train", help="Split to fit on; train by default.")] = None,
     test: Annotated[str | None, typer.Option("--test", help="Split to test on; test, else val by default.")] = None,

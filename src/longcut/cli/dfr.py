@@ -12,7 +12,13 @@ from longcut.cli.output import print_rows, say
 
 
 def dfr(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run (DIR or run:DIR), or timm:NAME.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model: run:DIR, timm:NAME, torchvision:NAME, onnx:FILE, an exported file, or module:callable.",
+        ),
+    ],
     data: Annotated[Path, typer.Option("--data", help="Images with classes, splits and bias labels.")],
     split: Annotated[
         str | None, typer.Option("--split", help="Split to retrain on; val by default, train is the paper's other one.")

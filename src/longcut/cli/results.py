@@ -19,7 +19,13 @@ Runs = Annotated[
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run (DIR or run:DIR), or timm:NAME.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model: run:DIR, timm:NAME, torchvision:NAME, onnx:FILE, an exported file, or module:callable.",
+        ),
+    ],
     data: Annotated[
         Path | None, typer.Option("--data", help="Images in class folders, a Background Challenge, or a suite's.")
     ] = None,

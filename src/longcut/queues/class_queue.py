@@ -18,6 +18,9 @@ class ClassQueue(nn.Module):
         capacity: how many embeddings each key keeps (`k`).
         dim: length of an embedding (`d`).
 
+    Raises:
+        ValueError: a size is below 1.
+
     Source:
         Wang et al., "CLAD" (BMVC 2022), section 3.2: filed by the class of the background.
     """

@@ -37,6 +37,7 @@ def measure_consistency(
 
     Raises:
         ValueError: there are no images, none that both read, or their classes are not a model's.
+        NotFiniteError: some answers name no class; see `longcut.evaluation.finite.check_answers`.
     """
     rows = []
     for label, root, split in parts_of(data, None, options_for(first, data)):

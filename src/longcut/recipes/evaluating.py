@@ -56,6 +56,7 @@ def evaluate(
 
     Raises:
         ValueError: there are no images, their classes are not the model's, or `out` lies among them.
+        NotFiniteError: some answers name no class; see `longcut.evaluation.finite.check_answers`.
     """
     return evaluate_all([model], data, out, name=name, adversarial=adversarial, skip_bad=skip_bad, say=say)
 
@@ -83,6 +84,7 @@ def evaluate_all(
 
     Raises:
         ValueError: there are no images, their classes are not the models', or the models are not of one run.
+        NotFiniteError: some answers name no class; see `longcut.evaluation.finite.check_answers`.
     """
     first = _first_of_alike(models)
     if adversarial:

@@ -46,6 +46,7 @@ def train_run(
 
     Raises:
         ValueError: images, masks, settings or the folder do not allow the run, or another process trains in it.
+        DivergedError: the loss or a weight is no finite number; names the step and the last good checkpoint.
     """
     device = find_device()
     with processes(device):

@@ -96,6 +96,7 @@ def audit(
 
     Raises:
         ValueError: something of that is none, or does not go with the rest.
+        NotFiniteError: some answers name no class; see `longcut.evaluation.finite.check_answers`.
     """
     from longcut.recipes.audit.changes import suites_of
     from longcut.recipes.audit.given import audit_given

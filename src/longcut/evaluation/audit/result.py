@@ -29,7 +29,8 @@ class Effect:
             unchanged image where there are none.
         value: the effect, as a share; with its 95 % interval `low` to `high`.
         n: images that it rests on.
-        before: the score that it is compared with, None for `measured`.
+        before: the score that it is compared with; of `attention_excess` the foreground's share of the image; else None
+            for `measured`.
         after: the score with the change.
         needs_masks: whether it rests on foreground masks.
         note: what a reader must know, in a sentence; else empty.
@@ -58,7 +59,8 @@ class Shortcut:
         cue: `background`, `border`, `colour`, `texture` or `file`.
         effect: its swap.
         named: whether the audit says that the model takes it.
-        explained_by: the cue that was named and, once made alike in all images, leaves nothing of this one.
+        explained_by: the cue that was named and, once made alike in all images, leaves nothing of this one, or that
+            this one is a part of.
         verdict: a sentence that says what it rests on.
     """
 
@@ -119,7 +121,7 @@ class AuditResult:
         masks: `source` (`given`, `grabcut` or `none`), how many images have one, mean area, and further quality.
         summary: a short paragraph that says first what a person wants to know.
         warnings: what belongs at the top of the page: random weights, no labels, few images.
-        shortcuts: strongest first.
+        shortcuts: those named, then those explained by them, then the rest; of each the largest first.
         effects: all of them, the shortcuts' too, in the order in which they are shown.
         per_class: a row for each class: `name`, `n`, `accuracy`, and the value of each swap by its effect's name.
         groups: a row for each group where the bias is labelled: `target`, `bias`, `n`, `accuracy`, `low`, `high`.

@@ -36,7 +36,7 @@ class Finding:
         estimate: of its swap, with an interval that holds together with those of all cues tested.
         significant: whether the interval lies above 0 and the effect is large enough to count.
         named: whether the model is said to take it.
-        explained_by: the named cue that leaves nothing of it.
+        explained_by: the named cue that leaves nothing of it, or that it is a part of.
         left: of its swap with the named cues alike, the last that was measured; None where none was.
     """
 

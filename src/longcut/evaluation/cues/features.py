@@ -56,7 +56,7 @@ def pixel_features(images: NDArray[np.uint8], masks: NDArray[np.uint8] | None = 
 
     Returns:
         `[b, d]` for each of `PIXEL_CUES`; for `RING`, which lies just inside the frame, and for the ring inside that;
-        and for `WHOLE`, of everything. NaN where an image has too little of a region.
+        and for `WHOLE`, of the cues and the image at 8 by 8 pixels. NaN where an image has too little of a region.
     """
     side = images.shape[1]
     pixels = images.astype(np.float32) / np.float32(255)

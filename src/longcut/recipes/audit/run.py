@@ -56,6 +56,7 @@ def run_audit(
 
     Raises:
         ValueError: there are fewer than two images, one cannot be read, or another process audits into the folder.
+        NotFiniteError: some answers name no class; see `longcut.evaluation.finite.check_answers`.
     """
     options = options or AuditOptions()
     keep_memory()
