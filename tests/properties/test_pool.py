@@ -62,11 +62,12 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 
 def is_running(process: int) -> bool:
+    """Whether it is there and no zombie; it may end at any moment, also between the two questions."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().split(")")[1] if os.path.isdir("/proc") else True
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return "Z" not in Path(f"/proc/{process}/stat").read_text().split(")")[1] if os.path.isdir("/proc") else True
 
 
 def wait_until(condition, seconds: float) -> None:
