@@ -282,6 +282,19 @@ def test_reports_of_analyses_do_without_torch() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
+def test_without_copies_the_checkpoint_says_what_the_last_copy_does(folder: Path, longcut: Longcut) -> None:
+    found = []
+    for out in ("with", "without"):
+        told = longcut("analyse", folder / "lff", "--data", folder / "data", "--out", folder / out, "--images", 0)
+        assert told.code == 0, told.err
+        found.append(read(folder / out))
+        shutil.rmtree(folder / "lff" / "sample_state", ignore_errors=True)
+    kept, bare = ({key: each[key] for key in each.keys() - {"curves"}} for each in found)
+    assert bare == kept
+    rows = [(folder / out / "curves.csv").read_text("utf-8").splitlines() for out in ("with", "without")]
+    assert rows[1] == [row for row in rows[0] if row.split(",")[1] not in ("2", "4")]
+
+
 # Faults.
 
 
@@ -289,9 +302,6 @@ def test_what_was_not_kept_is_said(folder: Path, refused: Refused) -> None:
     line = refused("analyse", folder / "erm", "--data", folder / "data", "--out", folder / "out")
     assert "ERM, which keeps nothing of each sample" in line
     assert "--beside" in line
-    shutil.rmtree(folder / "lff" / "sample_state")
-    line = refused("analyse", folder / "lff", "--data", folder / "data", "--out", folder / "out")
-    assert "train it with run.sample_state_every=100" in line
     assert not (folder / "out").exists()
 
 

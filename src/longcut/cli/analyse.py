@@ -11,7 +11,7 @@ from longcut.cli.output import say
 
 
 def analyse(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run trained with run.sample_state_every.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, best with run.sample_state_every.")],
     data: Annotated[Path, typer.Option("--data", help="What it was trained on, with bias labels.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the figures and numbers.")],
     beside: Annotated[

@@ -72,7 +72,7 @@ def analyse(
     """Read the state that a run kept of its samples beside the bias labels of its data.
 
     Args:
-        run: folder of a run that was trained with `run.sample_state_every`.
+        run: folder of a run; without `run.sample_state_every` its last state alone is there, and curves are points.
         data: what it was trained on, with bias labels; its test split is where maps of several runs are shown.
         beside: runs to show beside it on the same images, one without guidance for example.
         num_pairs: pairs of training images whose guidance is shown; 0 for none.
@@ -91,7 +91,7 @@ def analyse(
     models = [_open(name) for name in dict.fromkeys([run, *beside])]
     model = models[0]
     folder = Path(model.subject.run)
-    states = find_states(folder, model.network)
+    states = find_states(folder, model.network, model.subject.step or 0)
     store = trained_on(folder, model.network, data, skip_bad=skip_bad, say=say)
     assert store.images.bias is not None  # trained_on() has refused data without
     known = sides(store.images.targets, store.images.bias)

@@ -27,18 +27,18 @@ State = Mapping[str, NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class SampleStates:
-    """Copies of a run's state, a file for each step at which one was made.
+    """Copies of a run's state, one for each step at which it was made.
 
     Attributes:
-        files: by step, in order.
+        copies: by step, in order: a file, or the arrays themselves.
     """
 
-    files: Mapping[int, Path]
+    copies: Mapping[int, Path | State]
 
     @property
     def last(self) -> int:
         """The last step with a copy."""
-        return max(self.files)
+        return max(self.copies)
 
     def read(self, step: int) -> State:
         """The arrays of one step.
@@ -46,36 +46,37 @@ class SampleStates:
         Raises:
             ValueError: the file cannot be read.
         """
-        file = self.files[step]
+        copy = self.copies[step]
+        if not isinstance(copy, Path):
+            return copy
         try:
-            with np.load(file) as arrays:
+            with np.load(copy) as arrays:
                 return {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{file} is broken: {error}; remove it to analyse the other steps") from None
+            raise ValueError(f"{copy} is broken: {error}; remove it to analyse the other steps") from None
 
 
-def find_states(folder: Path, method: Method) -> SampleStates:
-    """The copies that a run kept.
+def find_states(folder: Path, method: Method, step: int) -> SampleStates:
+    """The copies that a run kept; where it was not told to keep any, the state in its checkpoint alone.
 
     Args:
         folder: of the run.
-        method: that it trained.
+        method: that it trained, as its last checkpoint has it.
+        step: of that checkpoint.
 
     Raises:
-        ValueError: there are none, because the method has no such state or the run was not told to keep it.
+        ValueError: the method has no such state.
     """
-    if not method.sample_state():
+    state = method.sample_state()
+    if not state:
         raise ValueError(
             f"{folder} was trained by {type(method).__name__}, which keeps nothing of each sample: analyse a run of "
             "intrinsic, lff or disent, and name this one with --beside"
         )
     files = {int(file.stem): file for file in (folder / "sample_state").glob("*.npz") if file.stem.isdecimal()}
-    if not files:
-        raise ValueError(
-            f"{folder} has no copies of its samples' state: train it with run.sample_state_every=100, the steps "
-            "between two copies"
-        )
-    return SampleStates(dict(sorted(files.items())))
+    return SampleStates(
+        dict(sorted(files.items())) or {step: {name: values.cpu().numpy() for name, values in state.items()}}
+    )
 
 
 def trained_on(folder: Path, method: Method, data: Path, *, skip_bad: bool, say: Say) -> Store:

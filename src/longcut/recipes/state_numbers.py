@@ -148,14 +148,14 @@ def read_numbers(states: SampleStates, sides: Sides, targets: NDArray[np.int64])
 def _curves(states: SampleStates, last: State, sides: Sides, targets: NDArray[np.int64]) -> tuple[Curve, ...]:
     names = tuple(panels(last, last, targets))
     rows: dict[str, dict[str, list[Spread]]] = {name: {side: [] for side in sides.named()} for name in names}
-    for step, file in states.files.items():
+    for step, copy in states.copies.items():
         state = states.read(step)
         if {name: len(values) for name, values in state.items()} != {k: len(v) for k, v in last.items()}:
-            raise ValueError(f"{file} has other arrays than {states.files[states.last]}: they are of two runs")
+            raise ValueError(f"{copy} has other arrays than {states.copies[states.last]}: they are of two runs")
         for name, panel in panels(state, last, targets).items():
             for side, members in sides.named().items():
                 rows[name][side].append(spread(panel.values, panel.members & members))
-    steps = tuple(states.files)
+    steps = tuple(states.copies)
     return tuple(Curve(name, steps, {side: tuple(found) for side, found in rows[name].items()}) for name in names)
 
 
